@@ -1,0 +1,1 @@
+//! Sinks: ClickHouse and receivers of pages.

@@ -1,0 +1,1 @@
+//! Ledgers, windows, detectors and the incident book: ticks in, transitions out.

@@ -1,0 +1,1 @@
+//! From bytes to ticks of rows: sources, parsers, merge.

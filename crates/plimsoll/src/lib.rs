@@ -1,0 +1,1 @@
+//! The program: configuration, wiring, the loop, replay, command line.

@@ -1,0 +1,3 @@
+//! `plimsoll`: see the library for what it does.
+
+fn main() {}

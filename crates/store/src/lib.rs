@@ -1,0 +1,1 @@
+//! What survives a power cut: checkpoint, journal, incident book, outbox, evidence segments.
