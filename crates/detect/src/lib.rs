@@ -1,1 +1,3 @@
 //! Ledgers, windows, detectors and the incident book: ticks in, transitions out.
+
+pub mod view;
