@@ -1,0 +1,109 @@
+//! [`Directory`]: a [`Disk`] that is one.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use redb::StorageBackend;
+use redb::backends::FileBackend;
+
+use crate::{Disk, Error};
+
+/// The database file.
+pub(crate) const DATABASE_FILE: &str = "plimsoll.redb";
+
+/// The file that one process at a time has locked; it holds that process's id.
+pub(crate) const LOCK_FILE: &str = "lock";
+
+/// A real directory, readable by its owner only, locked against other processes.
+#[derive(Debug)]
+pub struct Directory {
+    path: PathBuf,
+    /// `None` for a reader.
+    _lock: Option<File>,
+}
+
+impl Directory {
+    /// Creates `path` with mode 0700 if it is absent and locks it.
+    ///
+    /// Fails with [`Error::Locked`] if another process has the lock.
+    pub fn lock(path: &Path) -> Result<Directory, Error> {
+        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        let mut lock = private().truncate(false).open(path.join(LOCK_FILE))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let holder = fs::read_to_string(path.join(LOCK_FILE)).unwrap_or_default();
+                let process = holder.trim().parse().ok();
+                return Err(Error::Locked { dir: path.to_owned(), process });
+            }
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
+        lock.set_len(0)?;
+        writeln!(lock, "{}", std::process::id())?;
+        Ok(Directory { path: path.to_owned(), _lock: Some(lock) })
+    }
+
+    /// An existing directory that another process may have locked, for reading alone.
+    pub(crate) fn reader(path: &Path) -> Directory {
+        Directory { path: path.to_owned(), _lock: None }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
+/// Opens or creates a file with mode 0600 for reading and writing.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).mode(0o600);
+    options
+}
+
+impl Disk for Directory {
+    fn database(&self) -> io::Result<Box<dyn StorageBackend>> {
+        let file = private().truncate(false).open(self.file(DATABASE_FILE))?;
+        self.sync_directory()?;
+        let backend = FileBackend::new(file).map_err(io::Error::other)?;
+        Ok(Box::new(backend))
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            if let Ok(name) = entry?.file_name().into_string() {
+                if name != DATABASE_FILE && name != LOCK_FILE {
+                    names.push(name);
+                }
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        fs::read(self.file(name))
+    }
+
+    fn write(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        private().truncate(true).open(self.file(name))?.write_all(content)
+    }
+
+    fn sync(&self, name: &str) -> io::Result<()> {
+        File::open(self.file(name))?.sync_all()
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.file(from), self.file(to))
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        File::open(&self.path)?.sync_all()
+    }
+
+    fn delete(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.file(name))
+    }
+}

@@ -1,0 +1,208 @@
+//! Reading: everything the store has, as of one moment.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use plimsoll_model::{IncidentId, Mark, PartitionId, Reject, RejectReason, Second};
+use redb::{
+    Builder, ConcurrencyMode, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, ReadableTable,
+};
+
+use crate::directory::{DATABASE_FILE, Directory};
+use crate::tables::{self, decode, meta};
+use crate::{Checkpoint, Decided, Disk, Error, Ordered, Recovered, SegmentEntry, segment};
+
+/// The store of a pipeline that another process may be running, for reading.
+///
+/// It takes no lock that a pipeline waits for, and writes nothing.
+pub struct Reader {
+    database: ReadOnlyDatabase,
+    disk: Arc<dyn Disk>,
+}
+
+impl Reader {
+    /// Opens the data directory `dir`.
+    ///
+    /// Fails if there is none, and, if no pipeline runs, after a crash: the pipeline repairs the
+    /// file when it starts.
+    pub fn open(dir: &Path) -> Result<Reader, Error> {
+        let database = Builder::new()
+            .set_concurrency_mode(ConcurrencyMode::SingleWriter)
+            .open_read_only(dir.join(DATABASE_FILE))?;
+        Ok(Reader { database, disk: Arc::new(Directory::reader(dir)) })
+    }
+
+    /// Everything that is durable now.
+    pub fn snapshot(&self) -> Result<Snapshot, Error> {
+        Ok(Snapshot { transaction: self.database.begin_read()?, disk: Arc::clone(&self.disk) })
+    }
+}
+
+/// Everything the store had at one moment. Commits that follow do not change it.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub(crate) transaction: ReadTransaction,
+    pub(crate) disk: Arc<dyn Disk>,
+}
+
+impl Snapshot {
+    /// What a restart would begin with.
+    pub fn recover(&self) -> Result<Recovered, Error> {
+        let checkpoint: Option<Checkpoint> = self.single(meta::CHECKPOINT)?;
+        let after = checkpoint.as_ref().map_or(Second(i64::MIN), |checkpoint| checkpoint.tick);
+        let mut recovered = Recovered {
+            decided_through: self.single(meta::DECIDED_THROUGH)?,
+            outbox_next: self.single(meta::OUTBOX_NEXT)?.unwrap_or(0),
+            checkpoint,
+            ..Recovered::default()
+        };
+        recovered.marks = self.marks()?;
+        let by_tick = self.transaction.open_table(tables::TRANSITIONS_BY_TICK)?;
+        for entry in by_tick.range((after.next().0, 0, 0)..)? {
+            let (tick, incident, sequence) = entry?.0.value();
+            let named = (IncidentId(incident), sequence, Second(tick));
+            recovered.transitions_since_checkpoint.push(named);
+        }
+        for entry in self.transaction.open_table(tables::OPEN)?.iter()? {
+            let incident = IncidentId(entry?.0.value());
+            recovered.open_incidents.push(self.last_of(incident)?.transition);
+        }
+        Ok(recovered)
+    }
+
+    /// Each incident's last transition, by incident.
+    pub fn incidents(&self) -> Result<Vec<Decided>, Error> {
+        let incidents = self.transaction.open_table(tables::INCIDENTS)?;
+        incidents.iter()?.map(|entry| self.last_of(IncidentId(entry?.0.value()))).collect()
+    }
+
+    /// The transitions of one incident in order; none if it is unknown.
+    pub fn transitions_of(&self, incident: IncidentId) -> Result<Vec<Decided>, Error> {
+        let transitions = self.transaction.open_table(tables::TRANSITIONS)?;
+        let range = transitions.range((incident.0, 0)..=(incident.0, u32::MAX))?;
+        range.map(|entry| decode(entry?.1.value())).collect()
+    }
+
+    /// All transitions, by (tick, incident, sequence).
+    pub fn transitions(&self) -> Result<Vec<Decided>, Error> {
+        let transitions = self.transaction.open_table(tables::TRANSITIONS)?;
+        let by_tick = self.transaction.open_table(tables::TRANSITIONS_BY_TICK)?;
+        let mut found = Vec::new();
+        for entry in by_tick.iter()? {
+            let (_, incident, sequence) = entry?.0.value();
+            match transitions.get((incident, sequence))? {
+                Some(record) => found.push(decode(record.value())?),
+                None => return Err(missing("transition", IncidentId(incident))),
+            }
+        }
+        Ok(found)
+    }
+
+    fn last_of(&self, incident: IncidentId) -> Result<Decided, Error> {
+        let sequences = self.transaction.open_table(tables::INCIDENTS)?;
+        let transitions = self.transaction.open_table(tables::TRANSITIONS)?;
+        if let Some(sequence) = sequences.get(incident.0)?
+            && let Some(record) = transitions.get((incident.0, sequence.value()))?
+        {
+            return decode(record.value());
+        }
+        Err(missing("last transition of incident", incident))
+    }
+
+    /// The first `limit` deliveries of `sink` that are to be sent, in outbox order. Held ones are
+    /// not among them.
+    pub fn next_deliveries(&self, sink: &str, limit: usize) -> Result<Vec<Ordered>, Error> {
+        let pending = self.transaction.open_table(tables::PENDING)?;
+        let range = pending.range((sink, 0)..=(sink, u64::MAX))?;
+        range.take(limit).map(|entry| self.delivery(entry?.0.value().1)).collect()
+    }
+
+    /// How many deliveries of `sink` are to be sent.
+    pub fn pending(&self, sink: &str) -> Result<usize, Error> {
+        let pending = self.transaction.open_table(tables::PENDING)?;
+        Ok(pending.range((sink, 0)..=(sink, u64::MAX))?.count())
+    }
+
+    /// All deliveries with their states, in outbox order.
+    pub fn deliveries(&self) -> Result<Vec<Ordered>, Error> {
+        let outbox = self.transaction.open_table(tables::OUTBOX)?;
+        outbox.iter()?.map(|entry| self.delivery(entry?.0.value())).collect()
+    }
+
+    fn delivery(&self, sequence: u64) -> Result<Ordered, Error> {
+        let outbox = self.transaction.open_table(tables::OUTBOX)?;
+        let states = self.transaction.open_table(tables::STATES)?;
+        match (outbox.get(sequence)?, states.get(sequence)?) {
+            (Some(order), Some(state)) => {
+                let (tick, delivery) = decode(order.value())?;
+                Ok(Ordered { tick, delivery, state: decode(state.value())? })
+            }
+            _ => Err(missing("delivery", sequence)),
+        }
+    }
+
+    /// The marks since the checkpoint, in order.
+    pub fn marks(&self) -> Result<Vec<Mark>, Error> {
+        let journal = self.transaction.open_table(tables::JOURNAL)?;
+        journal.iter()?.map(|entry| decode(entry?.1.value())).collect()
+    }
+
+    /// The kept rejects, by (source, partition, offset).
+    pub fn rejects(&self) -> Result<Vec<Reject>, Error> {
+        let rejects = self.transaction.open_table(tables::REJECTS)?;
+        rejects.iter()?.map(|entry| decode(entry?.1.value())).collect()
+    }
+
+    /// How many records were rejected, by partition and reason; without those that never were.
+    pub fn reject_counts(&self) -> Result<Vec<(PartitionId, RejectReason, u64)>, Error> {
+        let counts = self.transaction.open_table(tables::REJECT_COUNTS)?;
+        let mut found = Vec::new();
+        for entry in counts.iter()? {
+            let (key, count) = entry?;
+            let (source, partition, reason) = key.value();
+            let reason = RejectReason::ALL
+                .get(usize::from(reason))
+                .ok_or_else(|| missing("reject reason", reason))?;
+            found.push((PartitionId::new(source, partition), *reason, count.value()));
+        }
+        Ok(found)
+    }
+
+    /// The registered segments, by name.
+    pub fn segments(&self) -> Result<Vec<(String, SegmentEntry)>, Error> {
+        let segments = self.transaction.open_table(tables::SEGMENTS)?;
+        let mut found = Vec::new();
+        for entry in segments.iter()? {
+            let (name, record) = entry?;
+            found.push((name.value().to_owned(), decode(record.value())?));
+        }
+        Ok(found)
+    }
+
+    /// The rows of segment `name`, or `None` if it is not registered (any more: old ones are
+    /// pruned, and shed when evidence takes too much space).
+    pub fn segment(&self, name: &str) -> Result<Option<RecordBatch>, Error> {
+        let segments = self.transaction.open_table(tables::SEGMENTS)?;
+        let Some(record) = segments.get(name)? else { return Ok(None) };
+        let entry = decode(record.value())?;
+        segment::decode(name, self.disk.read(name)?, &entry).map(Some)
+    }
+
+    /// How many segments were given up before their time because evidence took too much space.
+    pub fn segments_shed(&self) -> Result<u64, Error> {
+        Ok(self.single(meta::SEGMENTS_SHED)?.unwrap_or(0))
+    }
+
+    pub(crate) fn single<T: serde::de::DeserializeOwned>(
+        &self,
+        name: &str,
+    ) -> Result<Option<T>, Error> {
+        let table = self.transaction.open_table(tables::META)?;
+        table.get(name)?.map(|record| decode(record.value())).transpose()
+    }
+}
+
+pub(crate) fn missing(what: &str, which: impl std::fmt::Display) -> Error {
+    Error::Corrupt(format!("{what} {which} is missing"))
+}

@@ -1,0 +1,272 @@
+//! [`Store`]: the one writer of a data directory.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use plimsoll_model::DeliveryState;
+use redb::{Builder, ConcurrencyMode, Database, Durability, ReadableDatabase, WriteTransaction};
+
+use crate::backend::{Health, Watched};
+use crate::tables::{self, FORMAT_VERSION, meta};
+use crate::{
+    Commit, Directory, Disk, Error, Ordered, Recovered, SegmentEntry, Snapshot, segment,
+    transaction,
+};
+
+/// The file that says which version wrote the directory. It is read before anything is touched.
+pub(crate) const FORMAT_FILE: &str = "format";
+
+/// The file that takes space only to give it back when the disk is full.
+pub(crate) const BALLAST_FILE: &str = "ballast";
+
+/// How a store is opened.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The pipeline that the directory belongs to.
+    pub pipeline: String,
+    /// Space that is set aside for the last commits on a full disk; 0 for none.
+    pub ballast_bytes: u64,
+    /// The most memory that the database may use as its cache.
+    pub cache_bytes: usize,
+    /// The most space for evidence: above it the oldest segments go, whoever needs them.
+    pub segment_bytes_max: u64,
+    /// Read the whole database at opening and compare it with its checksums.
+    pub verify: bool,
+    /// A fault to plant.
+    #[cfg(feature = "simulation")]
+    pub fault: Option<crate::simulation::Fault>,
+}
+
+impl Options {
+    /// The defaults for the pipeline `pipeline`.
+    pub fn new(pipeline: impl Into<String>) -> Options {
+        Options {
+            pipeline: pipeline.into(),
+            ballast_bytes: 64 << 20,
+            cache_bytes: 64 << 20,
+            segment_bytes_max: 4 << 30,
+            verify: true,
+            #[cfg(feature = "simulation")]
+            fault: None,
+        }
+    }
+}
+
+/// The one writer of a data directory.
+#[derive(Debug)]
+pub struct Store {
+    disk: Arc<dyn Disk>,
+    options: Options,
+    health: Health,
+    /// `None` after the disk was full: it is opened again by the next call that writes.
+    database: Option<Database>,
+}
+
+impl Store {
+    /// Opens the data directory `dir`, or makes it one.
+    ///
+    /// The directory is created with mode 0700 and locked. Files that no transaction names are
+    /// deleted. Fails with [`Error::Locked`], [`Error::NewerFormat`] or [`Error::OtherPipeline`]
+    /// without having touched what is there.
+    pub fn open(dir: &Path, options: Options) -> Result<Store, Error> {
+        Store::open_on(Arc::new(Directory::lock(dir)?), options)
+    }
+
+    /// The same over any disk.
+    pub fn open_on(disk: Arc<dyn Disk>, options: Options) -> Result<Store, Error> {
+        check_format(disk.as_ref())?;
+        let mut store = Store { disk, options, health: Health::default(), database: None };
+        let database = store.open_database()?;
+        store.database = Some(database);
+        store.check_identity()?;
+        store.delete_unregistered()?;
+        store.take_ballast()?;
+        Ok(store)
+    }
+
+    /// What the last run left: where to go on, and what judging again must give.
+    pub fn recover(&self) -> Result<Recovered, Error> {
+        self.snapshot()?.recover()
+    }
+
+    /// Makes everything in `commit` durable, in one transaction. When it returns `Ok`, a power
+    /// cut changes nothing; when it fails, nothing of it is visible.
+    ///
+    /// What is already durable stays: equal transitions, deliveries that were ordered before and
+    /// marks that stand in the journal are passed over, so that a commit can be repeated.
+    /// Fails with [`Error::Conflict`] if a transition differs from the durable one of its name.
+    pub fn commit(&mut self, commit: &Commit) -> Result<(), Error> {
+        let segment = self.guarded(|store| store.write_segment(commit))?;
+        self.write(|transaction| transaction::commit(transaction, commit, segment.as_ref()))
+    }
+
+    /// Records what became of delivery `sequence`; durable on return.
+    pub fn record(&mut self, sequence: u64, state: &DeliveryState) -> Result<(), Error> {
+        self.write(|transaction| transaction::set_state(transaction, sequence, state))
+    }
+
+    /// The first `limit` deliveries of `sink` that are to be sent, in outbox order.
+    pub fn next_deliveries(&self, sink: &str, limit: usize) -> Result<Vec<Ordered>, Error> {
+        self.snapshot()?.next_deliveries(sink, limit)
+    }
+
+    /// The rows of segment `name`, or `None` if it is not registered any more.
+    pub fn segment(&self, name: &str) -> Result<Option<RecordBatch>, Error> {
+        self.snapshot()?.segment(name)
+    }
+
+    /// Everything that is durable now, for reading.
+    pub fn snapshot(&self) -> Result<Snapshot, Error> {
+        if self.health.is_poisoned() {
+            return Err(Error::Poisoned);
+        }
+        let database = self.database.as_ref().ok_or_else(full)?;
+        Ok(Snapshot { transaction: database.begin_read()?, disk: Arc::clone(&self.disk) })
+    }
+
+    fn open_database(&self) -> Result<Database, Error> {
+        let backend = Watched { inner: self.disk.database()?, health: self.health.clone() };
+        let database = Builder::new()
+            .set_cache_size(self.options.cache_bytes)
+            .set_concurrency_mode(ConcurrencyMode::SingleWriter)
+            .set_check_integrity_on_open(self.options.verify)
+            .create_with_backend(backend)?;
+        Ok(database)
+    }
+
+    /// Creates the tables of a new store; refuses one of a newer version or another pipeline.
+    fn check_identity(&mut self) -> Result<(), Error> {
+        let given = self.options.pipeline.clone();
+        self.write(|transaction| {
+            tables::create(transaction)?;
+            match transaction::single::<u32>(transaction, meta::FORMAT)? {
+                Some(found) if found > FORMAT_VERSION => return Err(Error::NewerFormat { found }),
+                Some(_) => {}
+                None => transaction::set_single(transaction, meta::FORMAT, &FORMAT_VERSION)?,
+            }
+            match transaction::single::<String>(transaction, meta::PIPELINE)? {
+                Some(stored) if stored != given => Err(Error::OtherPipeline { stored, given }),
+                Some(_) => Ok(()),
+                None => transaction::set_single(transaction, meta::PIPELINE, &given),
+            }
+        })
+    }
+
+    fn delete_unregistered(&mut self) -> Result<(), Error> {
+        let registered = self.snapshot()?.segments()?;
+        for name in self.disk.list()? {
+            let ours = name.ends_with(segment::SUFFIX) || name.ends_with(segment::TEMPORARY_SUFFIX);
+            if ours && !registered.iter().any(|(known, _)| *known == name) {
+                self.disk.delete(&name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes, syncs and renames the segment of `commit`, if it has evidence.
+    fn write_segment(&mut self, commit: &Commit) -> Result<Option<(String, SegmentEntry)>, Error> {
+        if commit.evidence.is_empty() {
+            return Ok(None);
+        }
+        let name = segment::name(commit.tick, &commit.evidence);
+        let known = self.snapshot()?.segments()?.into_iter().find(|(known, _)| *known == name);
+        if known.is_some() {
+            return Ok(known);
+        }
+        let (file, entry) = segment::encode(commit.tick, &commit.evidence);
+        self.put_file(&name, &file)?;
+        Ok(Some((name, entry)))
+    }
+
+    /// Makes a file durable under `name`; before that, no file has the name.
+    fn put_file(&self, name: &str, content: &[u8]) -> Result<(), Error> {
+        let temporary = format!("{name}{}", segment::TEMPORARY_SUFFIX);
+        self.disk.write(&temporary, content)?;
+        self.health.synced(self.disk.sync(&temporary))?;
+        self.disk.rename(&temporary, name)?;
+        self.health.synced(self.disk.sync_directory())?;
+        Ok(())
+    }
+
+    fn take_ballast(&mut self) -> Result<(), Error> {
+        let bytes = self.options.ballast_bytes as usize;
+        if bytes == 0 || self.disk.list()?.iter().any(|name| name == BALLAST_FILE) {
+            return Ok(());
+        }
+        match self.put_file(BALLAST_FILE, &vec![0; bytes]) {
+            // A store without ballast is better than none.
+            Err(Error::Full { .. }) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Gives the ballast's space back, so that a last commit can succeed on a full disk. It is
+    /// taken again when the store is opened the next time.
+    pub fn release_ballast(&mut self) -> Result<(), Error> {
+        if self.disk.list()?.iter().any(|name| name == BALLAST_FILE) {
+            self.disk.delete(BALLAST_FILE)?;
+        }
+        Ok(())
+    }
+
+    /// One durable transaction.
+    fn write(
+        &mut self,
+        change: impl FnOnce(&WriteTransaction) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.guarded(|store| {
+            let database = store.database.as_ref().expect("guarded opens the database");
+            let mut transaction = database.begin_write()?;
+            transaction.set_durability(Durability::Immediate)?;
+            transaction.set_two_phase_commit(true);
+            change(&transaction)?;
+            transaction.commit()?;
+            Ok(())
+        })
+    }
+
+    /// Runs `call` on an open database and decides what a failure means for the next call.
+    fn guarded<T>(
+        &mut self,
+        call: impl FnOnce(&mut Store) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        if self.health.is_poisoned() {
+            return Err(Error::Poisoned);
+        }
+        if self.database.is_none() {
+            self.database = Some(self.open_database()?);
+        }
+        let result = call(self);
+        match &result {
+            // The engine refuses to go on after any failed write: it has to be opened again.
+            Err(Error::Full { .. }) => self.database = None,
+            Err(Error::Disk(_)) => self.health.poison(),
+            _ => {}
+        }
+        result
+    }
+}
+
+/// The error of a read between a full disk and the call that opens the database again.
+fn full() -> Error {
+    Error::Full { source: std::io::ErrorKind::StorageFull.into() }
+}
+
+/// Refuses a directory of a newer version; says in a new one which version made it.
+fn check_format(disk: &dyn Disk) -> Result<(), Error> {
+    if disk.list()?.iter().any(|name| name == FORMAT_FILE) {
+        let text = String::from_utf8(disk.read(FORMAT_FILE)?).unwrap_or_default();
+        return match text.trim().parse::<u32>() {
+            Ok(found) if found > FORMAT_VERSION => Err(Error::NewerFormat { found }),
+            Ok(_) => Ok(()),
+            Err(_) => Err(Error::Corrupt(format!("file `{FORMAT_FILE}` must hold a number"))),
+        };
+    }
+    let temporary = format!("{FORMAT_FILE}{}", segment::TEMPORARY_SUFFIX);
+    disk.write(&temporary, format!("{FORMAT_VERSION}\n").as_bytes())?;
+    disk.sync(&temporary)?;
+    disk.rename(&temporary, FORMAT_FILE)?;
+    disk.sync_directory()?;
+    Ok(())
+}
