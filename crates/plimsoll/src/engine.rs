@@ -1,0 +1,365 @@
+//! The one readable loop: merge → observe → decide → commit.
+//!
+//! The engine is synchronous and deterministic: batches, marks and `now` go in, transactions come
+//! out. Threads, timers and sockets stand around it (`run.rs`), or files (`replay.rs`), or a torn
+//! disk (the crash test).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use anyhow::Context;
+use plimsoll_detect::judge::{Judge, Step};
+use plimsoll_detect::settings::Settings;
+use plimsoll_ingest::merge::{Merge, MergeState, PartitionSettings};
+use plimsoll_model::{
+    Batch, IncidentId, Mark, PartitionId, Payload, Reject, Second, Severity, Time, Transition,
+};
+use plimsoll_store::{Checkpoint, Commit, NewDelivery, RejectsBeyond, Store};
+
+use crate::fault::{Fault, is_planted};
+use crate::plan::{Planner, Silent};
+
+/// How long state may stay undurable while nothing happens.
+pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
+
+/// How many ticks one call of [`Engine::step`] judges at most, so that its caller stays responsive.
+pub const TICKS_PER_STEP_MAX: usize = 4_096;
+
+/// A tick this far behind the wall clock belongs to a backlog, while unread records follow it.
+pub const BACKLOG_AFTER: Duration = Duration::from_secs(120);
+
+/// The store, shared by the engine and the sinks' loops. Each holds it for one transaction.
+pub type SharedStore = Arc<Mutex<Store>>;
+
+/// Locks the store. A thread that panicked inside a transaction has left it rolled back, so the
+/// lock's poison means nothing here; the store has its own.
+pub fn locked(store: &SharedStore) -> MutexGuard<'_, Store> {
+    store.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// What a pipeline is, as far as its engine needs to know.
+#[derive(Clone, Debug)]
+pub struct Definition {
+    /// For the ledgers, detectors and incidents.
+    pub settings: Settings,
+    /// How each partition is merged.
+    pub partitions: BTreeMap<PartitionId, PartitionSettings>,
+    /// Which build judges: a change is recorded with the checkpoint.
+    pub build: String,
+    /// The hash of the effective configuration.
+    pub config_hash: String,
+}
+
+/// One pipeline's judge with its merge and its store.
+pub struct Engine {
+    merge: Merge,
+    judge: Judge,
+    store: SharedStore,
+    planner: Planner,
+    definition: Definition,
+    marks: Vec<Mark>,
+    rejects: Vec<Reject>,
+    rejects_beyond: Vec<RejectsBeyond>,
+    committed_at: Time,
+    last_tick: Option<Second>,
+    dirty: bool,
+    totals: Totals,
+}
+
+/// What the engine has counted since it started.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Records read, of every kind.
+    pub records: u64,
+    /// Records that mean nothing here.
+    pub irrelevant: u64,
+    /// Rows made of records.
+    pub rows: u64,
+    /// Rejects by reason, in the order of [`plimsoll_model::RejectReason::ALL`].
+    pub rejects: [u64; plimsoll_model::RejectReason::ALL.len()],
+    /// Ticks judged.
+    pub ticks: u64,
+    /// Transactions committed.
+    pub commits: u64,
+    /// Transitions committed.
+    pub transitions: u64,
+}
+
+/// What one call of [`Engine::step`] did.
+#[derive(Debug, Default)]
+pub struct Stepped {
+    /// The transitions that are durable now.
+    pub transitions: Vec<(Transition, Time)>,
+    /// Whether deliveries were ordered.
+    pub ordered: bool,
+    /// Whether more ticks are ready.
+    pub more: bool,
+    /// What a backlog kept silent, once it is over.
+    pub silent: Silent,
+}
+
+impl Engine {
+    /// The engine as the store left it: recovered from its last checkpoint, or new.
+    ///
+    /// Partitions read on from [`Engine::resume_offset`].
+    pub fn open(
+        definition: Definition,
+        store: SharedStore,
+        mut planner: Planner,
+        now: Time,
+    ) -> anyhow::Result<Engine> {
+        let recovered = locked(&store).recover()?;
+        let (mut merge, judge) = match recovered.checkpoint {
+            Some(checkpoint) => {
+                let state: MergeState = postcard::from_bytes(&checkpoint.merge)
+                    .context("the checkpoint's merge state; another version wrote it")?;
+                let merge = Merge::restore(
+                    state,
+                    definition.settings.correct_within,
+                    &definition.partitions,
+                    &recovered.marks,
+                    recovered.decided_through,
+                );
+                (merge, Judge::restore(definition.settings.clone(), &checkpoint.judge)?)
+            }
+            None => {
+                let merge = Merge::new(definition.settings.correct_within);
+                (merge, Judge::new(definition.settings.clone()))
+            }
+        };
+        for (&partition, &settings) in &definition.partitions {
+            if merge.resume_offset(partition).is_none() {
+                merge.add(partition, settings, 0);
+            }
+        }
+        if !is_planted(Fault::WithheldForgotten) {
+            withhold_untold(&judge, &store, &mut planner, now)?;
+        }
+        Ok(Engine {
+            last_tick: recovered.decided_through,
+            merge,
+            judge,
+            store,
+            planner,
+            definition,
+            marks: Vec::new(),
+            rejects: Vec::new(),
+            rejects_beyond: Vec::new(),
+            committed_at: now,
+            dirty: false,
+            totals: Totals::default(),
+        })
+    }
+
+    /// Takes in parsed records. Batches of one partition come in the order of their offsets.
+    pub fn push(&mut self, batch: Batch) {
+        self.totals.records += batch.records;
+        self.totals.irrelevant += batch.irrelevant;
+        self.totals.rows += batch.rows() as u64;
+        self.take_rejects(&batch);
+        self.dirty = true;
+        self.merge.push(batch);
+    }
+
+    /// Counts the batch's rejects and keeps their excerpts for the next commit.
+    fn take_rejects(&mut self, batch: &Batch) {
+        for reject in &batch.rejects {
+            self.totals.rejects[reject.reason as usize] += 1;
+        }
+        for (total, beyond) in self.totals.rejects.iter_mut().zip(batch.rejects_beyond) {
+            *total += beyond;
+        }
+        self.rejects.extend(batch.rejects.iter().cloned());
+        if batch.rejects_beyond.iter().any(|&count| count > 0) {
+            self.rejects_beyond.push(RejectsBeyond {
+                partition: batch.partition,
+                first_offset: batch.first_offset,
+                next_offset: batch.next_offset,
+                counts: batch.rejects_beyond,
+            });
+        }
+    }
+
+    /// The same for records that the merge refused because of their time.
+    fn take_late_rejects(&mut self) {
+        let rejects = self.merge.take_rejects();
+        for reject in &rejects.kept {
+            self.totals.rejects[reject.reason as usize] += 1;
+        }
+        for (total, beyond) in self.totals.rejects.iter_mut().zip(rejects.beyond) {
+            *total += beyond;
+        }
+        self.rejects.extend(rejects.kept);
+    }
+
+    /// Judges the ticks that are closed, and commits what they decide.
+    ///
+    /// `caught_up` says that every partition stands at its end.
+    pub fn step(&mut self, now: Time, caught_up: bool) -> anyhow::Result<Stepped> {
+        let mut stepped = Stepped::default();
+        for judged in 0.. {
+            stepped.more = judged == TICKS_PER_STEP_MAX;
+            if stepped.more {
+                break;
+            }
+            let Some(tick) = self.merge.next_tick() else { break };
+            let step = self.judge.step(&tick);
+            self.totals.ticks += 1;
+            self.last_tick = Some(tick.second);
+            self.dirty = true;
+            if !step.transitions.is_empty() {
+                let behind = now.micros_since(tick.second.end());
+                let backlog = !caught_up && behind > BACKLOG_AFTER.as_micros() as i64;
+                self.commit_step(step, now, backlog, &mut stepped)?;
+            }
+        }
+        self.take_late_rejects();
+        if caught_up && !stepped.more && self.planner.has_withheld() {
+            let (orders, silent) = self.planner.release();
+            stepped.ordered |= !orders.is_empty();
+            stepped.silent = silent;
+            self.commit(Vec::new(), orders, Vec::new(), now)?;
+        }
+        if self.dirty && now.micros_since(self.committed_at) >= CHECKPOINT_EVERY.as_micros() as i64 {
+            self.checkpoint(now)?;
+        }
+        Ok(stepped)
+    }
+
+    fn commit_step(
+        &mut self,
+        step: Step,
+        now: Time,
+        backlog: bool,
+        stepped: &mut Stepped,
+    ) -> anyhow::Result<()> {
+        let transitions: Vec<_> = step.transitions.into_iter().map(|it| (it, now)).collect();
+        let orders = self.planner.plan(&transitions, backlog, !step.evidence.is_empty());
+        stepped.ordered |= !orders.is_empty();
+        self.totals.transitions += transitions.len() as u64;
+        stepped.transitions.extend(transitions.iter().cloned());
+        self.commit(transitions, orders, step.evidence, now)
+    }
+
+    /// Makes everything judged so far durable.
+    pub fn checkpoint(&mut self, now: Time) -> anyhow::Result<()> {
+        self.commit(Vec::new(), Vec::new(), Vec::new(), now)
+    }
+
+    fn commit(
+        &mut self,
+        transitions: Vec<(Transition, Time)>,
+        deliveries: Vec<NewDelivery>,
+        evidence: Vec<plimsoll_model::evidence::Evidence>,
+        now: Time,
+    ) -> anyhow::Result<()> {
+        let Some(tick) = self.last_tick else { return Ok(()) };
+        self.marks.extend(self.merge.take_marks());
+        let checkpoint = Checkpoint {
+            tick,
+            build: self.definition.build.clone(),
+            config_hash: self.definition.config_hash.clone(),
+            judge: self.judge.save(),
+            merge: postcard::to_stdvec(&self.merge.save()).context("the merge's state")?,
+        };
+        let commit = Commit {
+            tick,
+            transitions,
+            deliveries,
+            marks: std::mem::take(&mut self.marks),
+            checkpoint: Some(checkpoint),
+            evidence,
+            rejects: std::mem::take(&mut self.rejects),
+            rejects_beyond: std::mem::take(&mut self.rejects_beyond),
+            ..Commit::default()
+        };
+        locked(&self.store).commit(&commit)?;
+        self.totals.commits += 1;
+        self.committed_at = now;
+        self.dirty = false;
+        Ok(())
+    }
+
+    /// The offset from which `partition` must be read on.
+    pub fn resume_offset(&self, partition: PartitionId) -> i64 {
+        self.merge.resume_offset(partition).unwrap_or(0)
+    }
+
+    /// The merge, for those who decide about idleness and back-pressure.
+    pub fn merge(&self) -> &Merge {
+        &self.merge
+    }
+
+    /// `partition` is silent at its end: it no longer holds the clock.
+    pub fn idle(&mut self, partition: PartitionId) {
+        self.marks.extend(self.merge.idle(partition));
+    }
+
+    /// `partition` makes no progress: it no longer holds the clock.
+    pub fn set_aside(&mut self, partition: PartitionId) {
+        self.marks.extend(self.merge.set_aside(partition));
+    }
+
+    /// Everything is silent: ticks through `until` close.
+    pub fn advance(&mut self, until: Second) {
+        self.marks.extend(self.merge.advance(until));
+    }
+
+    /// `partition` has ended for good (a file).
+    pub fn finish(&mut self, partition: PartitionId) {
+        self.merge.finish(partition);
+    }
+
+    /// The newest judged tick.
+    pub fn last_tick(&self) -> Option<Second> {
+        self.last_tick
+    }
+
+    /// What was counted since the start.
+    pub fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    /// The judge, for gauges.
+    pub fn judge(&self) -> &Judge {
+        &self.judge
+    }
+
+    /// How many incidents are open, by severity peak: notify, ticket, page.
+    pub fn open_by_severity(&self) -> [u64; 3] {
+        let mut counts = [0; 3];
+        for transition in self.judge.open_incidents() {
+            counts[match transition.severity_peak {
+                Severity::Notify => 0,
+                Severity::Ticket => 1,
+                Severity::Page => 2,
+            }] += 1;
+        }
+        counts
+    }
+}
+
+/// Open incidents that a route wants and that no receiver was told of: a crash came while they
+/// were withheld.
+fn withhold_untold(
+    judge: &Judge,
+    store: &SharedStore,
+    planner: &mut Planner,
+    now: Time,
+) -> anyhow::Result<()> {
+    let ordered = locked(store).snapshot()?.deliveries()?;
+    let told: BTreeSet<IncidentId> = ordered
+        .into_iter()
+        .filter_map(|ordered| match ordered.delivery.payload {
+            Payload::Page { transition, .. } => Some(transition.incident),
+            Payload::Rows { .. } => None,
+        })
+        .collect();
+    for transition in judge.open_incidents() {
+        if planner.is_routed(transition) && !told.contains(&transition.incident) {
+            planner.withhold(transition.clone(), now);
+        }
+    }
+    Ok(())
+}

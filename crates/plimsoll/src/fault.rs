@@ -1,0 +1,81 @@
+//! Planted faults: mistakes that the crash test must notice.
+//!
+//! Without the feature `planted-faults` every question here is answered `false` at compile time.
+//! `cargo test -p plimsoll --features planted-faults --test it planted` plants each in turn and
+//! fails if the crash test stays green.
+
+/// A mistake in the order of things that a durable program must not make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A page goes out before the transaction that orders it.
+    SendBeforeCommit,
+    /// The positions are durable before what was read up to them.
+    OffsetFirst,
+    /// The judge's state is durable before the positions that it has read.
+    StateFirst,
+    /// Idle partitions and floors are not written down.
+    MarkNotJournaled,
+    /// An incident's id depends on how much was read since the start.
+    IdFromArrival,
+    /// The newest delivery goes out first, so a resolve can overtake its trigger.
+    ResolveFirst,
+    /// A delivery counts as accepted before it is sent.
+    AcceptedBeforeSent,
+    /// A repetition uses a key of its own.
+    KeyPerAttempt,
+    /// Reading goes on after the last record read, although rows before it are not judged yet.
+    PendingRowsForgotten,
+    /// A restart forgets which incidents were withheld during a backlog.
+    WithheldForgotten,
+    /// A lost answer counts as a refusal.
+    LostAnswerIsRefusal,
+}
+
+impl Fault {
+    /// All faults.
+    pub const ALL: [Fault; 11] = [
+        Fault::SendBeforeCommit,
+        Fault::OffsetFirst,
+        Fault::StateFirst,
+        Fault::MarkNotJournaled,
+        Fault::IdFromArrival,
+        Fault::ResolveFirst,
+        Fault::AcceptedBeforeSent,
+        Fault::KeyPerAttempt,
+        Fault::PendingRowsForgotten,
+        Fault::WithheldForgotten,
+        Fault::LostAnswerIsRefusal,
+    ];
+}
+
+#[cfg(feature = "planted-faults")]
+mod planted {
+    use std::cell::Cell;
+
+    use super::Fault;
+
+    thread_local! {
+        static PLANTED: Cell<Option<Fault>> = const { Cell::new(None) };
+    }
+
+    /// Plants `fault` in this thread, or removes it.
+    pub fn plant(fault: Option<Fault>) {
+        PLANTED.set(fault);
+    }
+
+    pub(crate) fn is_planted(fault: Fault) -> bool {
+        PLANTED.get() == Some(fault)
+    }
+}
+
+#[cfg(feature = "planted-faults")]
+pub use planted::plant;
+
+#[cfg(feature = "planted-faults")]
+pub(crate) use planted::is_planted;
+
+/// Whether `fault` is planted: never, in this build.
+#[cfg(not(feature = "planted-faults"))]
+pub(crate) const fn is_planted(_fault: Fault) -> bool {
+    false
+}

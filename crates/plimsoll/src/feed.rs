@@ -1,0 +1,99 @@
+//! Files as partitions: one thread reads and parses each, a bounded channel hands over batches.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use anyhow::Context;
+use plimsoll_ingest::config::SourceConfig;
+use plimsoll_ingest::file::FileSource;
+use plimsoll_ingest::merge::PartitionSettings;
+use plimsoll_ingest::parser::Parser;
+use plimsoll_model::{Batch, PartitionId, SourceId};
+
+use crate::config::Config;
+
+/// Parsed batches that may wait between a reading thread and the judge.
+pub const BATCHES_WAITING_MAX: usize = 4;
+
+/// One partition of one source, as a file.
+#[derive(Clone, Debug)]
+pub struct FilePartition {
+    /// Its place in the merge.
+    pub id: PartitionId,
+    /// The source's name.
+    pub source: String,
+    /// The file; `-` is standard input.
+    pub path: PathBuf,
+    /// The source's definition.
+    pub config: SourceConfig,
+}
+
+/// The rank of each source: its place among the names, sorted.
+pub fn source_id(config: &Config, name: &str) -> SourceId {
+    let rank = config.sources.keys().position(|key| key == name);
+    let rank = rank.expect("the name was taken from the same map");
+    SourceId(u16::try_from(rank).expect("check refuses more sources than fit"))
+}
+
+/// How the merge treats the partitions of a source.
+pub fn partition_settings(source: &SourceConfig) -> PartitionSettings {
+    PartitionSettings {
+        reorder: source.reorder,
+        max_ahead: source.max_ahead,
+        context: source.is_context(),
+    }
+}
+
+/// The partitions of all sources that are files. A source's files are its partitions, in order.
+pub fn file_partitions(config: &Config) -> Vec<FilePartition> {
+    let mut partitions = Vec::new();
+    for (name, source) in &config.sources {
+        let id = source_id(config, name);
+        for (index, path) in source.files().iter().enumerate() {
+            partitions.push(FilePartition {
+                id: PartitionId { source: id, partition: index as u32 },
+                source: name.clone(),
+                path: path.clone(),
+                config: source.clone(),
+            });
+        }
+    }
+    partitions
+}
+
+/// A thread that reads and parses one file from `start` on.
+///
+/// An error ends the stream as its last item; a stream that ends without one is complete.
+pub fn spawn(file: &FilePartition, start: i64) -> anyhow::Result<Receiver<anyhow::Result<Batch>>> {
+    let parser = Parser::new(&file.source, &file.config)?;
+    let mut source = open(&file.path, file.id, start)
+        .with_context(|| format!("source `{}`: cannot read `{}`", file.source, file.path.display()))?;
+    let (sender, receiver) = sync_channel(BATCHES_WAITING_MAX);
+    let path = file.path.clone();
+    let name = format!("read {}", file.source);
+    std::thread::Builder::new().name(name).spawn(move || {
+        if let Err(error) = read(&mut source, parser, &sender) {
+            let error = error.context(format!("cannot go on reading `{}`", path.display()));
+            // The receiver is gone when the program ends; then nobody needs the error.
+            let _ = sender.send(Err(error));
+        }
+    })?;
+    Ok(receiver)
+}
+
+fn open(path: &Path, id: PartitionId, start: i64) -> anyhow::Result<FileSource> {
+    Ok(FileSource::open(path, id, start)?)
+}
+
+fn read(
+    source: &mut FileSource,
+    mut parser: Parser,
+    sender: &SyncSender<anyhow::Result<Batch>>,
+) -> anyhow::Result<()> {
+    while let Some(raw) = source.next()? {
+        if sender.send(Ok(parser.parse(&raw))).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}

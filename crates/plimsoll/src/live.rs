@@ -1,0 +1,154 @@
+//! When the wall clock may move event time: idleness, partitions that are stuck, silence.
+//!
+//! Pure: `now` is the time since the process started, from a clock that never goes back.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use plimsoll_model::{PartitionId, Second};
+
+/// A partition with unread records that has made no progress for this long is set aside.
+pub const STUCK_AFTER: Duration = Duration::from_secs(60);
+
+/// What should happen to event time now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The partition is silent at its end.
+    Idle(PartitionId),
+    /// The partition is stuck.
+    SetAside(PartitionId),
+}
+
+/// Watches the partitions of a running pipeline.
+#[derive(Debug, Default)]
+pub struct Liveness {
+    partitions: BTreeMap<PartitionId, Watch>,
+    all_silent_since: Option<(Duration, Second)>,
+}
+
+#[derive(Debug)]
+struct Watch {
+    idle_after: Duration,
+    heard_at: Duration,
+    at_end: bool,
+    holds_clock: bool,
+}
+
+impl Liveness {
+    /// Watches `partition` from `now` on. Until its end was seen once it holds the clock.
+    pub fn add(&mut self, partition: PartitionId, idle_after: Duration, now: Duration) {
+        let watch = Watch { idle_after, heard_at: now, at_end: false, holds_clock: true };
+        self.partitions.insert(partition, watch);
+    }
+
+    /// Records arrived.
+    pub fn heard(&mut self, partition: PartitionId, now: Duration) {
+        if let Some(watch) = self.partitions.get_mut(&partition) {
+            *watch = Watch { heard_at: now, at_end: false, holds_clock: true, ..*watch };
+            self.all_silent_since = None;
+        }
+    }
+
+    /// Everything there is was read.
+    pub fn at_end(&mut self, partition: PartitionId) {
+        if let Some(watch) = self.partitions.get_mut(&partition) {
+            watch.at_end = true;
+        }
+    }
+
+    /// Whether every partition stands at its end.
+    pub fn caught_up(&self) -> bool {
+        self.partitions.values().all(|watch| watch.at_end)
+    }
+
+    /// What to do at `now`. Each decision is returned once.
+    pub fn decide(&mut self, now: Duration) -> Vec<Decision> {
+        let mut decisions = Vec::new();
+        for (&partition, watch) in &mut self.partitions {
+            let silent_for = now.saturating_sub(watch.heard_at);
+            if !watch.holds_clock {
+                continue;
+            }
+            if watch.at_end && silent_for >= watch.idle_after {
+                decisions.push(Decision::Idle(partition));
+            } else if !watch.at_end && silent_for >= STUCK_AFTER {
+                decisions.push(Decision::SetAside(partition));
+            } else {
+                continue;
+            }
+            watch.holds_clock = false;
+        }
+        decisions
+    }
+
+    /// The tick through which the clock may advance by itself: while every partition is silent,
+    /// event time goes on from `last` at the speed of the wall clock.
+    pub fn advance(&mut self, now: Duration, last: Option<Second>) -> Option<Second> {
+        let last = last?;
+        if self.partitions.values().any(|watch| watch.holds_clock) {
+            self.all_silent_since = None;
+            return None;
+        }
+        let (since, from) = *self.all_silent_since.get_or_insert((now, last));
+        let until = Second(from.0 + now.saturating_sub(since).as_secs() as i64);
+        (until > last).then_some(until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const P: PartitionId = PartitionId::new(0, 0);
+    const Q: PartitionId = PartitionId::new(1, 0);
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn two_partitions() -> Liveness {
+        let mut liveness = Liveness::default();
+        liveness.add(P, seconds(10), seconds(0));
+        liveness.add(Q, seconds(0), seconds(0));
+        liveness
+    }
+
+    #[test]
+    fn a_context_partition_is_idle_as_soon_as_its_end_is_seen() {
+        let mut liveness = two_partitions();
+        assert_eq!(liveness.decide(seconds(0)), []);
+        liveness.at_end(Q);
+        assert_eq!(liveness.decide(seconds(0)), [Decision::Idle(Q)]);
+        assert_eq!(liveness.decide(seconds(0)), []);
+    }
+
+    #[test]
+    fn a_partition_is_idle_after_its_own_time_and_not_before() {
+        let mut liveness = two_partitions();
+        liveness.heard(P, seconds(5));
+        liveness.at_end(P);
+        liveness.heard(Q, seconds(15));
+        assert_eq!(liveness.decide(seconds(14)), []);
+        assert_eq!(liveness.decide(seconds(15)), [Decision::Idle(P)]);
+    }
+
+    #[test]
+    fn unread_records_without_progress_are_set_aside() {
+        let mut liveness = two_partitions();
+        liveness.at_end(Q);
+        assert_eq!(liveness.decide(seconds(60)), [Decision::SetAside(P), Decision::Idle(Q)]);
+    }
+
+    #[test]
+    fn silence_everywhere_moves_the_clock_at_the_speed_of_time() {
+        let mut liveness = two_partitions();
+        assert_eq!(liveness.advance(seconds(20), Some(Second(100))), None);
+        liveness.at_end(P);
+        liveness.at_end(Q);
+        liveness.decide(seconds(20));
+        assert_eq!(liveness.advance(seconds(20), Some(Second(100))), None);
+        assert_eq!(liveness.advance(seconds(23), Some(Second(100))), Some(Second(103)));
+        liveness.heard(P, seconds(24));
+        assert_eq!(liveness.advance(seconds(25), Some(Second(103))), None);
+    }
+}

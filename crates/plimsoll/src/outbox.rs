@@ -1,0 +1,55 @@
+//! One sink's way through its deliveries: in order, one at a time, until each is accepted or
+//! refused. What is pure stands here; `run.rs` adds sockets and timers.
+
+use std::time::Duration;
+
+use plimsoll_deliver::Backoff;
+use plimsoll_model::{Delivery, DeliveryState, Outcome, Time};
+use plimsoll_store::Store;
+
+/// What to do after an attempt was recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Go on with the next delivery.
+    Proceed,
+    /// Try the same delivery again after this time.
+    RetryAfter(Duration),
+}
+
+/// The next delivery that `sink` owes, if any: the oldest one not accepted or refused. A resolve
+/// therefore never overtakes its trigger.
+pub fn next(store: &Store, sink: &str) -> Result<Option<(Delivery, u32)>, plimsoll_store::Error> {
+    let due = store.next_deliveries(sink, 1)?.into_iter().next();
+    Ok(due.map(|ordered| {
+        let attempts = match ordered.state {
+            DeliveryState::Pending { attempts, .. } => attempts,
+            _ => 0,
+        };
+        (ordered.delivery, attempts)
+    }))
+}
+
+/// Records what became of an attempt. When it returns, the answer is durable.
+///
+/// `random` spreads repetitions of many instances; any number will do.
+pub fn record(
+    store: &mut Store,
+    delivery: &Delivery,
+    attempts: u32,
+    outcome: Outcome,
+    now: Time,
+    random: u64,
+) -> Result<Next, plimsoll_store::Error> {
+    let (state, next) = match outcome {
+        Outcome::Accepted { answer } => (DeliveryState::Accepted { at: now, answer }, Next::Proceed),
+        Outcome::Refused { error } => (DeliveryState::Refused { at: now, error }, Next::Proceed),
+        Outcome::Later { after, error } => {
+            let attempts = attempts.saturating_add(1);
+            let delay = Backoff::default().delay(attempts, after, random);
+            let state = DeliveryState::Pending { attempts, last_error: Some(error) };
+            (state, Next::RetryAfter(delay))
+        }
+    };
+    store.record(delivery.sequence, &state)?;
+    Ok(next)
+}

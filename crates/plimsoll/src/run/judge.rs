@@ -1,0 +1,167 @@
+//! The judge's thread: events in, transactions out.
+
+use std::collections::BTreeSet;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use plimsoll_console::{Health, State};
+use plimsoll_model::{Batch, PartitionId, Second};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::{follow, kafka, open_engine, report};
+use crate::config::Config;
+use crate::engine::{Engine, SharedStore};
+use crate::live::{Decision, Liveness};
+use crate::{clock, feed, metric};
+
+/// Events that may wait for the judge.
+const EVENTS_WAITING_MAX: usize = 64;
+
+/// How long the judge waits for an event before it looks at the clock.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Events taken in before ticks are judged again.
+const EVENTS_PER_ROUND_MAX: usize = 256;
+
+/// What the readers tell the judge.
+#[derive(Debug)]
+pub enum Event {
+    /// Parsed records of one partition.
+    Batch(Batch),
+    /// Every record that the partition has was handed over.
+    AtEnd(PartitionId),
+    /// The partition ends for good.
+    Finished(PartitionId),
+    /// A dependency works, or fails with this error.
+    Dependency(String, Option<String>),
+    /// A reader cannot go on at all.
+    Broken(anyhow::Error),
+}
+
+/// Partitions that the readers should leave alone for now, because the merge has no room.
+pub(super) type Paused = Arc<Mutex<BTreeSet<PartitionId>>>;
+
+/// What the judge's thread shares with the rest.
+pub(super) struct Judging {
+    pub store: SharedStore,
+    pub health: Health,
+    pub wake: Arc<Notify>,
+    pub cancel: CancellationToken,
+}
+
+/// Reads and judges until the stop. On return, everything judged is durable.
+pub(super) fn judge(config: &Config, judging: Judging) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let topics = kafka::partitions(config, &judging.health, &judging.cancel)?;
+    let files = feed::file_partitions(config);
+    let partitions: Vec<_> = topics
+        .iter()
+        .map(|topic| (topic.id, feed::partition_settings(&topic.config)))
+        .chain(files.iter().map(|file| (file.id, feed::partition_settings(&file.config))))
+        .collect();
+    let mut engine = open_engine(config, partitions, &judging.store)?;
+    let mut liveness = Liveness::default();
+    for topic in &topics {
+        liveness.add(topic.id, topic.config.idle_after(), started.elapsed());
+    }
+    for file in &files {
+        liveness.add(file.id, file.config.idle_after(), started.elapsed());
+    }
+    let paused = Paused::default();
+    let (sender, events) = sync_channel(EVENTS_WAITING_MAX);
+    let resume = |id| engine.resume_offset(id);
+    kafka::spawn(config, &topics, resume, &sender, &paused, &judging.cancel)?;
+    follow::spawn(&files, resume, &sender, &paused, &judging.cancel)?;
+    drop(sender);
+    judging.health.set("judge", State::Ok);
+    judging.wake.notify_waiters();
+
+    let mut last_wall = Second(0);
+    while !judging.cancel.is_cancelled() {
+        let open = take_events(&events, &mut engine, &mut liveness, &judging.health, started)?;
+        for decision in liveness.decide(started.elapsed()) {
+            apply(decision, &mut engine);
+        }
+        if let Some(until) = liveness.advance(started.elapsed(), engine.last_tick()) {
+            engine.advance(until);
+        }
+        let stepped = engine.step(clock::now(), liveness.caught_up())?;
+        if stepped.ordered || !stepped.transitions.is_empty() {
+            judging.wake.notify_waiters();
+        }
+        if stepped.silent.incidents > 0 {
+            tracing::warn!(incidents = stepped.silent.incidents, "opened and ended inside the backlog; recorded, not paged");
+        }
+        for (transition, _) in &stepped.transitions {
+            tracing::info!(incident = %transition.incident, sequence = transition.sequence,
+                change = transition.change.name(), reason = transition.reason.name(),
+                headline = transition.headline, "incident");
+        }
+        set_paused(&paused, &engine);
+        judging.health.beat(started.elapsed());
+        let wall = clock::now().second();
+        if wall != last_wall {
+            last_wall = wall;
+            metric::publish(&engine, &judging.store, clock::now())?;
+        }
+        if !open && engine.merge().waiting_for().is_empty() && !stepped.more {
+            break;
+        }
+    }
+    engine.checkpoint(clock::now())
+}
+
+/// Takes in what waits; false when no reader is left.
+fn take_events(
+    events: &Receiver<Event>,
+    engine: &mut Engine,
+    liveness: &mut Liveness,
+    health: &Health,
+    started: Instant,
+) -> anyhow::Result<bool> {
+    let mut event = match events.recv_timeout(LOOK_EVERY) {
+        Ok(event) => Some(event),
+        Err(RecvTimeoutError::Timeout) => None,
+        Err(RecvTimeoutError::Disconnected) => return Ok(false),
+    };
+    for _ in 0..EVENTS_PER_ROUND_MAX {
+        let Some(taken) = event else { break };
+        match taken {
+            Event::Batch(batch) => {
+                liveness.heard(batch.partition, started.elapsed());
+                engine.push(batch);
+            }
+            Event::AtEnd(partition) => liveness.at_end(partition),
+            Event::Finished(partition) => {
+                liveness.at_end(partition);
+                engine.finish(partition);
+            }
+            Event::Dependency(name, error) => {
+                if let Some(error) = &error {
+                    tracing::warn!(dependency = name, error, "failing; retrying");
+                }
+                report(health, &name, error);
+            }
+            Event::Broken(error) => return Err(error),
+        }
+        event = events.try_recv().ok();
+    }
+    Ok(true)
+}
+
+fn apply(decision: Decision, engine: &mut Engine) {
+    match decision {
+        Decision::Idle(partition) => engine.idle(partition),
+        Decision::SetAside(partition) => {
+            tracing::error!(%partition, "unread records but no progress; set aside, so that the others are judged");
+            engine.set_aside(partition);
+        }
+    }
+}
+
+fn set_paused(paused: &Paused, engine: &Engine) {
+    let full: BTreeSet<_> = engine.merge().full_partitions().into_iter().collect();
+    *paused.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = full;
+}
