@@ -115,7 +115,7 @@ impl FileSource {
     }
 
     /// The next records, or `None` at the end.
-    pub fn next(&mut self) -> Result<Option<RawBatch>, Error> {
+    pub fn next_batch(&mut self) -> Result<Option<RawBatch>, Error> {
         loop {
             self.fill()?;
             let batch = self.cut_batch();

@@ -34,7 +34,7 @@ impl PostgresDecoder {
         offset: i64,
         rows: &mut Rows,
     ) -> Result<Meaning, Fault> {
-        let fields: Fields<'_> =
+        let fields: Line<'_> =
             sonic_rs::from_str(line).map_err(|error| Fault::malformed(&error))?;
         if fields.timestamp == Scalar::Absent {
             return Err(Fault::missing("timestamp"));
@@ -75,7 +75,7 @@ impl PostgresDecoder {
 
 /// The members of a line that matter; the last one counts where one occurs twice.
 #[derive(Default)]
-struct Fields<'a> {
+struct Line<'a> {
     timestamp: Scalar<'a>,
     user: Scalar<'a>,
     dbname: Scalar<'a>,
@@ -104,7 +104,7 @@ impl<'a> Said<'a> {
     }
 }
 
-impl Fields<'_> {
+impl Line<'_> {
     /// What the line says of a session, if anything. SQLSTATE decides first, English text second.
     fn said(&self) -> Option<Said<'_>> {
         let message = self.message.text();
@@ -116,7 +116,10 @@ impl Fields<'_> {
             "" | "00000" => said_by_log_line(message),
             // A session that fails between its authorization and its first command was counted
             // as opened, and ends without a line of disconnection.
-            _ if self.error_severity.text() == "FATAL" && self.ps.text() == "startup" => {
+            _ if self.error_severity.text() == "FATAL"
+                && self.ps.text() == "startup"
+                && self.user != Scalar::Absent =>
+            {
                 let reason = Some(bounded(message));
                 Some(Said { reason, ..Said::event(SessionEvent::Closed) })
             }
@@ -243,37 +246,37 @@ fn bounded(text: &str) -> &str {
     &text[..text.floor_char_boundary(REASON_BYTES_MAX)]
 }
 
-impl<'de> Deserialize<'de> for Fields<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Fields<'de>, D::Error> {
-        deserializer.deserialize_map(FieldsVisitor)
+impl<'de> Deserialize<'de> for Line<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Line<'de>, D::Error> {
+        deserializer.deserialize_map(LineVisitor)
     }
 }
 
-struct FieldsVisitor;
+struct LineVisitor;
 
-impl<'de> Visitor<'de> for FieldsVisitor {
-    type Value = Fields<'de>;
+impl<'de> Visitor<'de> for LineVisitor {
+    type Value = Line<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Fields<'de>, A::Error> {
-        let mut fields = Fields::default();
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Line<'de>, A::Error> {
+        let mut fields = Line::default();
         while let Some(Key(key)) = object.next_key()? {
             let field = match key {
-                Some(Name::Timestamp) => &mut fields.timestamp,
-                Some(Name::User) => &mut fields.user,
-                Some(Name::Dbname) => &mut fields.dbname,
-                Some(Name::RemoteHost) => &mut fields.remote_host,
-                Some(Name::SessionId) => &mut fields.session_id,
-                Some(Name::Ps) => &mut fields.ps,
-                Some(Name::SessionStart) => &mut fields.session_start,
-                Some(Name::ErrorSeverity) => &mut fields.error_severity,
-                Some(Name::StateCode) => &mut fields.state_code,
-                Some(Name::Message) => &mut fields.message,
-                Some(Name::FuncName) => &mut fields.func_name,
-                Some(Name::ApplicationName) => &mut fields.application_name,
+                Some(Field::Timestamp) => &mut fields.timestamp,
+                Some(Field::User) => &mut fields.user,
+                Some(Field::Dbname) => &mut fields.dbname,
+                Some(Field::RemoteHost) => &mut fields.remote_host,
+                Some(Field::SessionId) => &mut fields.session_id,
+                Some(Field::Ps) => &mut fields.ps,
+                Some(Field::SessionStart) => &mut fields.session_start,
+                Some(Field::ErrorSeverity) => &mut fields.error_severity,
+                Some(Field::StateCode) => &mut fields.state_code,
+                Some(Field::Message) => &mut fields.message,
+                Some(Field::Function) => &mut fields.func_name,
+                Some(Field::Application) => &mut fields.application_name,
                 None => {
                     object.next_value::<IgnoredAny>()?;
                     continue;
@@ -286,7 +289,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
 }
 
 #[derive(Clone, Copy)]
-enum Name {
+enum Field {
     Timestamp,
     User,
     Dbname,
@@ -297,11 +300,11 @@ enum Name {
     ErrorSeverity,
     StateCode,
     Message,
-    FuncName,
-    ApplicationName,
+    Function,
+    Application,
 }
 
-struct Key(Option<Name>);
+struct Key(Option<Field>);
 
 impl<'de> Deserialize<'de> for Key {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Key, D::Error> {
@@ -313,18 +316,18 @@ impl<'de> Deserialize<'de> for Key {
             }
             fn visit_str<E>(self, key: &str) -> Result<Key, E> {
                 Ok(Key(match key {
-                    "timestamp" => Some(Name::Timestamp),
-                    "user" => Some(Name::User),
-                    "dbname" => Some(Name::Dbname),
-                    "remote_host" => Some(Name::RemoteHost),
-                    "session_id" => Some(Name::SessionId),
-                    "ps" => Some(Name::Ps),
-                    "session_start" => Some(Name::SessionStart),
-                    "error_severity" => Some(Name::ErrorSeverity),
-                    "state_code" => Some(Name::StateCode),
-                    "message" => Some(Name::Message),
-                    "func_name" => Some(Name::FuncName),
-                    "application_name" => Some(Name::ApplicationName),
+                    "timestamp" => Some(Field::Timestamp),
+                    "user" => Some(Field::User),
+                    "dbname" => Some(Field::Dbname),
+                    "remote_host" => Some(Field::RemoteHost),
+                    "session_id" => Some(Field::SessionId),
+                    "ps" => Some(Field::Ps),
+                    "session_start" => Some(Field::SessionStart),
+                    "error_severity" => Some(Field::ErrorSeverity),
+                    "state_code" => Some(Field::StateCode),
+                    "message" => Some(Field::Message),
+                    "func_name" => Some(Field::Function),
+                    "application_name" => Some(Field::Application),
                     _ => None,
                 }))
             }
