@@ -3,7 +3,7 @@
 use crate::lives::LifeRows;
 use crate::samples::SampleRows;
 use crate::sessions::SessionRows;
-use crate::{PartitionId, Reject};
+use crate::{PartitionId, Reject, Time};
 
 /// The parsed records `first_offset..next_offset` of one partition.
 ///
@@ -35,6 +35,9 @@ pub struct Batch {
     pub rejects_beyond: [u64; crate::RejectReason::ALL.len()],
     /// The bytes of the records.
     pub bytes: u64,
+    /// The offset and event time of every record that had a plausible time, in the order of the
+    /// records; also of those that gave no row, because time goes on with them.
+    pub times: Vec<(i64, Time)>,
 }
 
 impl Batch {
