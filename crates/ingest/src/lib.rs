@@ -3,6 +3,9 @@
 pub mod config;
 pub mod error;
 pub mod file;
+#[cfg(feature = "kafka")]
+pub mod kafka;
+pub mod merge;
 pub mod parser;
 pub mod raw;
 pub mod timestamp;

@@ -1,0 +1,357 @@
+//! Merge: the batches of all partitions become ticks of rows, in event time.
+//!
+//! The result is a function of what stands in the partitions and of the marks, never of how
+//! reading was cut into batches, how partitions interleaved, or when the program ran; see
+//! `docs/decisions/0001-time.md`. The merge knows no clock: who calls it says when a partition is
+//! idle, and writes the [`Mark`]s to the journal.
+
+mod buckets;
+mod guard;
+mod partition;
+mod rejects;
+mod segment;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use plimsoll_model::{Batch, Mark, PartitionId, Second, Tick, Time};
+
+use guard::Guard;
+use partition::{Clock, Gate, Partition};
+pub use rejects::{REJECTS_MAX, Rejects};
+pub use state::MergeState;
+
+/// How many rows of one partition may wait for their tick before the merge asks that it be read
+/// no further; see [`Merge::has_room`].
+pub const PENDING_ROWS_MAX: usize = 131_072;
+
+/// For how long ticks without rows are handed out after the last row. After that, silence is no
+/// news: ticks are skipped until the next row.
+pub const EMPTY_TICKS_MAX_S: i64 = 24 * 3_600;
+
+/// How late a record may be unless the configuration says otherwise.
+pub const CORRECT_WITHIN: Duration = Duration::from_secs(600);
+
+/// What the merge must know about a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartitionSettings {
+    /// How far a record may lie behind an earlier one and still be in time.
+    pub reorder: Duration,
+    /// How far a record may lie ahead of the others before it must be confirmed.
+    pub max_ahead: Duration,
+    /// Rare events that explain others. They are applied at their own time without being confirmed,
+    /// and do not start the clock.
+    pub context: bool,
+}
+
+impl Default for PartitionSettings {
+    fn default() -> Self {
+        let (reorder, max_ahead) = (Duration::from_secs(2), Duration::from_secs(300));
+        PartitionSettings { reorder, max_ahead, context: false }
+    }
+}
+
+/// Merges the batches of all partitions of one pipeline into ticks.
+#[derive(Debug)]
+pub struct Merge {
+    correct_within_us: i64,
+    partitions: BTreeMap<PartitionId, Partition>,
+    /// The first tick that is not closed; `None` before the first.
+    open: Option<Second>,
+    /// The last tick that had rows.
+    last_row: Option<Second>,
+    /// Ticks through this one close while nobody holds the clock.
+    advanced: Option<Second>,
+    /// Where the clock starts if it is advanced before any row came.
+    starts_at: Option<Second>,
+    decided_through: Option<Second>,
+    /// What the journal says about partitions that are not added yet.
+    recalled: BTreeMap<PartitionId, VecDeque<Gate>>,
+    marks: Vec<Mark>,
+    rejects: Rejects,
+}
+
+impl Merge {
+    /// A merge without partitions. Records later than `correct_within` are rejected.
+    pub fn new(correct_within: Duration) -> Merge {
+        Merge {
+            correct_within_us: i64::try_from(correct_within.as_micros()).unwrap_or(i64::MAX),
+            partitions: BTreeMap::new(),
+            open: None,
+            last_row: None,
+            advanced: None,
+            starts_at: None,
+            decided_through: None,
+            recalled: BTreeMap::new(),
+            marks: Vec::new(),
+            rejects: Rejects::default(),
+        }
+    }
+
+    /// Adds a partition that will be read from `start_offset`.
+    ///
+    /// It holds the clock until it is idle or finished, unless ticks have closed already: then it
+    /// is like an idle one, and joins with its first record.
+    pub fn add(&mut self, id: PartitionId, settings: PartitionSettings, start_offset: i64) {
+        let mut partition = Partition::new(id, settings, Guard::default(), start_offset);
+        if let Some(script) = self.recalled.remove(&id) {
+            partition.script = script;
+        } else if self.open.is_some() || self.decided_through.is_some() {
+            partition.leave();
+        }
+        self.partitions.entry(id).or_insert(partition);
+    }
+
+    /// Takes the next batch of a partition.
+    ///
+    /// Batches of one partition come in the order of their offsets. If the partition was idle, it
+    /// rejoins, and [`Merge::take_marks`] says so. Panics if the partition was never added.
+    pub fn push(&mut self, batch: impl Into<Arc<Batch>>) {
+        let batch = batch.into();
+        let clock = self.clock();
+        let partition = self.partitions.get_mut(&batch.partition);
+        let partition = partition.expect("a partition is added before it delivers");
+        partition.push(batch);
+        partition.catch_up(clock, &mut self.marks);
+    }
+
+    /// Nothing follows in this partition: it no longer holds the clock.
+    pub fn finish(&mut self, id: PartitionId) {
+        let clock = self.clock();
+        if let Some(partition) = self.partitions.get_mut(&id) {
+            partition.ended = true;
+            partition.catch_up(clock, &mut self.marks);
+        }
+    }
+
+    /// The next closed tick, with or without rows; `None` while it cannot close.
+    pub fn next_tick(&mut self) -> Option<Tick> {
+        loop {
+            self.catch_up();
+            let Some(limit) = self.limit() else {
+                self.give_up_if_done(None);
+                return None;
+            };
+            self.open = match self.open {
+                Some(open) => Some(open),
+                None => self.start(limit),
+            };
+            let Some(open) = self.open.filter(|open| *open <= limit) else {
+                self.give_up_if_done(Some(limit));
+                return None;
+            };
+            let tick = self.close(open);
+            if !tick.rows.is_empty() || self.last_row.is_none() {
+                self.last_row = Some(open);
+            }
+            let is_quiet = self.last_row.is_none_or(|last| open.since(last) > EMPTY_TICKS_MAX_S);
+            self.open = Some(if is_quiet { self.skip(open, limit) } else { open.next() });
+            if !is_quiet {
+                return Some(tick);
+            }
+        }
+    }
+
+    /// The first tick that is not closed; `None` before the first row.
+    pub fn next_open(&self) -> Option<Second> {
+        self.open
+    }
+
+    /// Whether the partition should be read further.
+    ///
+    /// A partition that the clock waits for always has room, so reading on whenever there is room
+    /// always brings the next tick.
+    pub fn has_room(&self, id: PartitionId) -> bool {
+        self.partitions.get(&id).is_some_and(|partition| {
+            partition.waiting_rows() < PENDING_ROWS_MAX || self.is_waiting_for(partition)
+        })
+    }
+
+    /// The partitions that must deliver, or be declared idle, before the next tick can close.
+    pub fn waiting_for(&self) -> Vec<PartitionId> {
+        let waiting = self.partitions.values().filter(|partition| self.is_waiting_for(partition));
+        waiting.map(|partition| partition.id).collect()
+    }
+
+    /// The partition stands at its end and has been silent: it no longer holds the clock.
+    /// `None` if it does not hold it anyway.
+    pub fn idle(&mut self, id: PartitionId) -> Option<Mark> {
+        let partition = self.partitions.get_mut(&id)?;
+        let next_offset = partition.read_to;
+        partition.leave().then_some(Mark::Idle { partition: id, next_offset })
+    }
+
+    /// The partition has unread records but no progress: it no longer holds the clock.
+    /// `None` if it does not hold it anyway.
+    pub fn set_aside(&mut self, id: PartitionId) -> Option<Mark> {
+        let partition = self.partitions.get_mut(&id)?;
+        let next_offset = partition.read_to;
+        partition.leave().then_some(Mark::SetAside { partition: id, next_offset })
+    }
+
+    /// Closes ticks through `until` although nothing was read, so that silence can be seen.
+    /// `None` while a partition holds the clock, or if they are closed already.
+    pub fn advance(&mut self, until: Second) -> Option<Mark> {
+        let is_held = self.partitions.values().any(Partition::holds);
+        let is_closed = self.open.is_some_and(|open| until < open)
+            || self.advanced.is_some_and(|advanced| until <= advanced);
+        if is_held || is_closed || self.clock().is_recovering() {
+            return None;
+        }
+        self.advance_to(until);
+        Some(Mark::Advance { until })
+    }
+
+    /// The marks of partitions that rejoined since the last call.
+    pub fn take_marks(&mut self) -> Vec<Mark> {
+        std::mem::take(&mut self.marks)
+    }
+
+    /// The records that were refused because of their time, in the ticks closed since the last
+    /// call.
+    pub fn take_rejects(&mut self) -> Rejects {
+        std::mem::take(&mut self.rejects)
+    }
+
+    /// Where the partition must be read again from if the state is saved now; `None` if it was
+    /// never added.
+    pub fn resume_offset(&self, id: PartitionId) -> Option<i64> {
+        self.partitions.get(&id).map(|partition| partition.resume().0)
+    }
+
+    /// Whether every partition is finished and every tick was handed out.
+    pub fn is_done(&self) -> bool {
+        let is_done = |partition: &Partition| {
+            partition.is_finished()
+                && partition.buckets.first().is_none()
+                && partition.guard.first_held().is_none()
+        };
+        let end = self.end();
+        self.partitions.values().all(is_done)
+            && end.is_none_or(|end| self.open.is_none_or(|open| open > end))
+    }
+
+    fn clock(&self) -> Clock {
+        Clock {
+            open: self.open,
+            decided_through: self.decided_through,
+            correct_within_us: self.correct_within_us,
+        }
+    }
+
+    fn catch_up(&mut self) {
+        let clock = self.clock();
+        for partition in self.partitions.values_mut().filter(|partition| partition.away) {
+            partition.catch_up(clock, &mut self.marks);
+        }
+    }
+
+    fn advance_to(&mut self, until: Second) {
+        if self.open.is_none() {
+            self.starts_at = self.starts_at.or(Some(until));
+        }
+        self.advanced = self.advanced.max(Some(until));
+    }
+
+    /// The last tick that may close now.
+    fn limit(&self) -> Option<Second> {
+        let mut holding = self.partitions.values().filter(|partition| partition.holds()).peekable();
+        if holding.peek().is_some() {
+            let complete = holding.map(|partition| partition.watermark().map(last_before));
+            return complete.min().flatten();
+        }
+        if self.partitions.values().all(Partition::is_finished) {
+            return self.end();
+        }
+        let rejoining = self.partitions.values().filter_map(Partition::rejoins_at).max();
+        let rejoining = rejoining.map(|floor| Second(floor.0.saturating_sub(1)));
+        self.advanced.max(self.decided_through).max(rejoining)
+    }
+
+    /// Where the clock stops when everything was read: the last event plus the largest `reorder`.
+    fn end(&self) -> Option<Second> {
+        let is_leading = self.partitions.values().any(|partition| !partition.settings.context);
+        let leading = || {
+            let partitions = self.partitions.values();
+            partitions.filter(move |partition| !(is_leading && partition.settings.context))
+        };
+        let reorder = leading().map(|partition| partition.settings.reorder).max()?;
+        let last = leading().filter_map(|partition| partition.guard.max()).max()?;
+        Some(last.plus(reorder).second())
+    }
+
+    /// The first tick, once it is certain that no earlier row follows.
+    fn start(&mut self, limit: Second) -> Option<Second> {
+        if let Some(at) = self.starts_at {
+            self.reach_clock(at);
+        }
+        let first_of = |context: bool| {
+            let partitions = self.partitions.values();
+            let such = partitions.filter(|partition| partition.settings.context == context);
+            such.filter_map(|partition| partition.buckets.first()).min()
+        };
+        let mut holding = self.partitions.values().filter(|partition| partition.holds());
+        let first = match first_of(false) {
+            None if holding.all(|partition| partition.settings.context) => first_of(true),
+            first => first,
+        };
+        let first = first.filter(|first| *first <= limit);
+        // If what was decided before a restart is gone, the clock goes on after it.
+        let is_held = self.partitions.values().any(Partition::holds);
+        let decided = self.decided_through.map(Second::next).filter(|_| !is_held);
+        [first, self.starts_at].into_iter().flatten().min().or(decided)
+    }
+
+    fn reach_clock(&mut self, tick: Second) {
+        let clock = self.clock();
+        for partition in self.partitions.values_mut() {
+            partition.reach_clock(clock, tick);
+        }
+    }
+
+    fn close(&mut self, second: Second) -> Tick {
+        self.reach_clock(second);
+        let mut tick = Tick::empty(second);
+        for partition in self.partitions.values_mut() {
+            partition.take_through(second, &mut tick, &mut self.rejects);
+        }
+        tick.rows
+            .sort_unstable_by_key(|row| (row.time, row.partition, row.offset, row.kind, row.index));
+        tick
+    }
+
+    /// The next tick that has anything, at most the first that cannot close yet.
+    fn skip(&self, closed: Second, limit: Second) -> Second {
+        let mut next = limit.next();
+        for partition in self.partitions.values() {
+            let stops = [partition.buckets.first(), partition.first_held(), partition.rejoins_at()];
+            next = stops.into_iter().flatten().min().map_or(next, |stop| stop.min(next));
+        }
+        next.max(closed.next())
+    }
+
+    fn is_waiting_for(&self, partition: &Partition) -> bool {
+        let first = || self.partitions.values().filter_map(|partition| partition.buckets.first());
+        let target = self.open.or_else(|| first().min());
+        let is_behind = |watermark: Time| target.is_none_or(|tick| last_before(watermark) < tick);
+        partition.holds() && partition.watermark().is_none_or(is_behind)
+    }
+
+    fn give_up_if_done(&mut self, end: Option<Second>) {
+        if self.partitions.values().all(Partition::is_finished) {
+            let last = end.unwrap_or_default();
+            for partition in self.partitions.values_mut() {
+                partition.give_up(last, &mut self.rejects);
+            }
+        }
+    }
+}
+
+/// The last tick that is wholly before `watermark`.
+fn last_before(watermark: Time) -> Second {
+    Second(watermark.second().0.saturating_sub(1))
+}

@@ -1,0 +1,4 @@
+//! The merge against hand-made cases: expected ticks were worked out by hand.
+
+mod cases;
+pub(crate) mod made;
