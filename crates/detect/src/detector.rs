@@ -14,6 +14,7 @@ use serde::{Serialize, Serializer};
 /// `Quiet`. A detector that only falls `Quiet` without having said `Ended` is taken to see nothing
 /// more, and the incident book closes the incident after its hold.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "one per resource and tick, and never stored")]
 pub enum Verdict {
     /// Nothing to say.
     Quiet,
