@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use plimsoll_model::evidence::Evidence;
 use plimsoll_model::lives::LifeEvent;
-use plimsoll_model::{OwnedHolder, RowKind, Second, Tick, Transition};
+use plimsoll_model::{Change, IncidentId, OwnedHolder, RowKind, Second, Tick, Transition};
 use serde::{Deserialize, Serialize};
 
 use crate::book::{Book, Rules, Witness};
 use crate::detector::Verdict;
 use crate::ledger::{Ledger, forget_lives, remember_life};
+use crate::panes::Proof;
 use crate::refusal::Refusal;
 use crate::settings::{ResourceConfig, Settings};
 use crate::view::LifeMark;
@@ -42,6 +43,8 @@ pub(crate) struct State {
     /// Marks that concern programs, for resources that appear later.
     lives: Vec<LifeMark>,
     pub book: Book,
+    /// Which evidence each open incident has had.
+    proofs: BTreeMap<IncidentId, Proof>,
     /// Rows of resources beyond [`RESOURCES_MAX`].
     beyond: u64,
 }
@@ -204,8 +207,14 @@ impl Judge {
         }
         let grace_s = i64::try_from(self.settings.response_time.as_secs()).unwrap_or(i64::MAX);
         let rules = Rules { pipeline: &self.settings.pipeline, pause_s, grace_s };
-        let name = view.name.to_owned();
-        step.transitions.extend(self.state.book.step(&rules, second, &name, verdicts));
+        for transition in self.state.book.step(&rules, second, view.name, verdicts) {
+            let proof = self.state.proofs.entry(transition.incident).or_default();
+            step.evidence.extend(ledger.evidence(proof, &transition));
+            if transition.change == Change::Resolved {
+                self.state.proofs.remove(&transition.incident);
+            }
+            step.transitions.push(transition);
+        }
     }
 
     /// The last transition of every open incident, in the order in which they opened.

@@ -3,6 +3,7 @@
 pub mod detector;
 pub mod judge;
 pub mod ledger;
+pub mod panes;
 pub mod refusal;
 pub mod settings;
 pub mod view;
