@@ -1,0 +1,1 @@
+//! The detectors on generated runs.
