@@ -6,6 +6,10 @@ pub mod ledger;
 pub mod panes;
 pub mod refusal;
 pub mod settings;
+pub mod forecast;
+pub mod growth;
+pub mod levels;
+pub mod trend;
 pub mod view;
 
 mod book;

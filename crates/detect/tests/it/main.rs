@@ -2,3 +2,4 @@
 
 mod ledger;
 mod script;
+//! The detectors on generated runs.
