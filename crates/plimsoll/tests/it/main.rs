@@ -1,0 +1,11 @@
+//! Tests of the whole program.
+//!
+//! Everything under `real` starts real servers and belongs to the slow tier:
+//! `cargo test -p plimsoll --test it real:: -- --test-threads=1`.
+//! The fast tier is the rest: `cargo test --workspace -- --skip real::`.
+
+#![allow(clippy::unwrap_used, reason = "a test says what failed by panicking")]
+
+#[path = "../parts/mod.rs"]
+mod parts;
+mod real;

@@ -1,0 +1,4 @@
+//! Tests that need real servers. A missing one fails the test with what to install.
+
+mod kafka;
+mod postgres;
