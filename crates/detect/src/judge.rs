@@ -1,0 +1,254 @@
+//! The judge of one pipeline: `step(state, tick) → (state, transitions)`.
+
+use std::collections::BTreeMap;
+
+use plimsoll_model::evidence::Evidence;
+use plimsoll_model::lives::LifeEvent;
+use plimsoll_model::{OwnedHolder, RowKind, Second, Tick, Transition};
+use serde::{Deserialize, Serialize};
+
+use crate::book::{Book, Rules, Witness};
+use crate::detector::Verdict;
+use crate::ledger::{Ledger, forget_lives, remember_life};
+use crate::refusal::Refusal;
+use crate::settings::{ResourceConfig, Settings};
+use crate::view::LifeMark;
+use crate::{Error, saved};
+
+/// The most resources that a pipeline may have. Rows of others are counted, not judged.
+pub const RESOURCES_MAX: usize = 256;
+
+/// What one tick led to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Step {
+    /// Changes of incidents, in order.
+    pub transitions: Vec<Transition>,
+    /// The proof of the transitions: rows that their incidents have not had yet.
+    pub evidence: Vec<Evidence>,
+}
+
+/// What is judged of one resource.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Resource {
+    pub ledger: Ledger,
+    refusal: Refusal,
+}
+
+/// What a judge knows besides its settings.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct State {
+    /// In the order in which they appeared.
+    pub resources: Vec<Resource>,
+    /// Marks that concern programs, for resources that appear later.
+    lives: Vec<LifeMark>,
+    pub book: Book,
+    /// Rows of resources beyond [`RESOURCES_MAX`].
+    beyond: u64,
+}
+
+/// The judge of one pipeline: single-threaded and deterministic.
+///
+/// The same settings and the same ticks give the same transitions, and at every tick the same
+/// saved bytes.
+#[derive(Clone, Debug)]
+pub struct Judge {
+    settings: Settings,
+    state: State,
+    /// The place of each resource, by name.
+    places: BTreeMap<String, usize>,
+    /// The settings of each resource, by place.
+    configs: Vec<ResourceConfig>,
+}
+
+impl Judge {
+    /// A judge who knows nothing yet.
+    pub fn new(settings: Settings) -> Judge {
+        Judge::with(settings, State::default())
+    }
+
+    /// The judge that [`Judge::save`] wrote down. The settings may have changed since.
+    pub fn restore(settings: Settings, bytes: &[u8]) -> Result<Judge, Error> {
+        Ok(Judge::with(settings, saved::read(bytes)?))
+    }
+
+    fn with(settings: Settings, state: State) -> Judge {
+        let mut judge = Judge { settings, state, places: BTreeMap::new(), configs: Vec::new() };
+        for place in 0..judge.state.resources.len() {
+            let name = judge.state.resources[place].ledger.name().to_owned();
+            judge.configs.push(judge.config(&name));
+            judge.places.insert(name, place);
+        }
+        let names: Vec<String> = judge.settings.resources.keys().cloned().collect();
+        for name in names {
+            judge.place(&name);
+        }
+        judge
+    }
+
+    fn config(&self, name: &str) -> ResourceConfig {
+        self.settings.resources.get(name).copied().unwrap_or_default()
+    }
+
+    /// Everything the judge knows, with a version. Equal knowledge gives equal bytes.
+    pub fn save(&self) -> Vec<u8> {
+        saved::write(&self.state)
+    }
+
+    /// Observes the rows of a tick, then decides.
+    pub fn step(&mut self, tick: &Tick) -> Step {
+        let second = tick.second;
+        for resource in &mut self.state.resources {
+            resource.ledger.begin_tick(second, self.settings.correct_within);
+        }
+        forget_lives(&mut self.state.lives, second);
+        self.observe(tick);
+        let mut step = Step::default();
+        for place in self.places.values().copied().collect::<Vec<_>>() {
+            self.decide(place, second, &mut step);
+        }
+        step
+    }
+
+    fn observe(&mut self, tick: &Tick) {
+        // Rows of one resource come in runs: its place is looked up once per run.
+        let mut place = None;
+        for row in &tick.rows {
+            let batch = tick.batch(row);
+            let index = row.index as usize;
+            match row.kind {
+                RowKind::Session => {
+                    place = self.place_near(place, batch.sessions.resource(index));
+                    let Some(place) = place else { continue };
+                    let ledger = &mut self.state.resources[place].ledger;
+                    ledger.session(&batch.sessions, index, tick.second);
+                }
+                RowKind::Sample => {
+                    place = self.place_near(place, batch.samples.resource(index));
+                    let Some(place) = place else { continue };
+                    let ledger = &mut self.state.resources[place].ledger;
+                    ledger.sample(&batch.samples, index, tick.second);
+                }
+                RowKind::Life => {
+                    let lives = &batch.lives;
+                    let mark = LifeMark {
+                        time: lives.time(index),
+                        event: lives.event(index),
+                        holder: lives.holder(index).to_owned(),
+                        value: lives.value(index),
+                    };
+                    self.observe_life(lives.resource(index), &mark);
+                }
+            }
+        }
+    }
+
+    fn observe_life(&mut self, resource: Option<&str>, mark: &LifeMark) {
+        let Some(name) = resource else {
+            remember_life(&mut self.state.lives, mark);
+            for resource in &mut self.state.resources {
+                resource.ledger.life(mark);
+            }
+            return;
+        };
+        let Some(place) = self.place(name) else { return };
+        let ledger = &mut self.state.resources[place].ledger;
+        ledger.life(mark);
+        if mark.event == LifeEvent::LimitChange {
+            ledger.tell_limit(mark);
+        }
+    }
+
+    /// The place of `name`, which is probably that of the row before.
+    fn place_near(&mut self, near: Option<usize>, name: &str) -> Option<usize> {
+        match near {
+            Some(place) if self.state.resources[place].ledger.name() == name => Some(place),
+            _ => self.place(name),
+        }
+    }
+
+    /// The place of `name`, which is made if there is room.
+    fn place(&mut self, name: &str) -> Option<usize> {
+        if let Some(place) = self.places.get(name) {
+            return Some(*place);
+        }
+        let place = self.state.resources.len();
+        if place >= RESOURCES_MAX {
+            self.state.beyond += 1;
+            return None;
+        }
+        let ledger = Ledger::new(name, &self.state.lives);
+        self.state.resources.push(Resource { ledger, ..Resource::default() });
+        self.configs.push(self.config(name));
+        self.places.insert(name.to_owned(), place);
+        Some(place)
+    }
+
+    fn decide(&mut self, place: usize, second: Second, step: &mut Step) {
+        let Resource { ledger, refusal } = &mut self.state.resources[place];
+        ledger.end_tick(second);
+        if !ledger.is_seen() {
+            return;
+        }
+        let view = ledger.view(&self.configs[place], second);
+        let pause_s = self.settings.pause_seconds();
+        let mut verdicts: Vec<(Witness, Verdict)> = Vec::new();
+        if let Some(settings) = self.settings.detectors.refusal_at_limit.on() {
+            let refused = ledger.refused();
+            let verdict = refusal.step(settings, pause_s, second, &view, refused, None);
+            verdicts.push((Witness::Refusal, verdict));
+            for ((dimension, value), verdict) in
+                refusal.step_narrow(settings, pause_s, second, &view, refused)
+            {
+                verdicts.push((Witness::NarrowRefusal(dimension, value), verdict));
+            }
+        }
+        let grace_s = i64::try_from(self.settings.response_time.as_secs()).unwrap_or(i64::MAX);
+        let rules = Rules { pipeline: &self.settings.pipeline, pause_s, grace_s };
+        let name = view.name.to_owned();
+        step.transitions.extend(self.state.book.step(&rules, second, &name, verdicts));
+    }
+
+    /// The last transition of every open incident, in the order in which they opened.
+    pub fn open_incidents(&self) -> impl Iterator<Item = &Transition> {
+        self.state.book.open()
+    }
+
+    /// What every resource holds now, by name: the whole, and each holder that holds something,
+    /// the largest first.
+    pub fn held(&self) -> impl Iterator<Item = Held<'_>> {
+        self.places.values().map(|place| {
+            let ledger = &self.state.resources[*place].ledger;
+            let view = ledger.view(&self.configs[*place], Second::default());
+            let mut holders: Vec<(&OwnedHolder, u64)> = (ledger.levels().iter())
+                .filter(|level| level.held > 0)
+                .map(|level| (&level.holder, level.held))
+                .collect();
+            holders.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+            Held { resource: view.name, held: view.held, usable: view.usable, holders }
+        })
+    }
+
+    /// How many rows, holders, sessions and findings went beyond a limit, by the limit's name.
+    pub fn beyond(&self) -> [(&'static str, u64); 4] {
+        let ledgers = || self.state.resources.iter().map(|resource| &resource.ledger);
+        [
+            ("resources", self.state.beyond),
+            ("holders", ledgers().map(Ledger::holders_beyond).sum()),
+            ("sessions", ledgers().map(Ledger::sessions_beyond).sum()),
+            ("incidents", self.state.book.beyond),
+        ]
+    }
+}
+
+/// What one resource holds now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Held<'a> {
+    /// Its name.
+    pub resource: &'a str,
+    /// Units held by everybody.
+    pub held: u64,
+    /// Units that can be held, if a limit is known.
+    pub usable: Option<u64>,
+    /// Who holds how many, the largest first; nobody who holds none.
+    pub holders: Vec<(&'a OwnedHolder, u64)>,
+}

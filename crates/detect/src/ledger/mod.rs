@@ -1,0 +1,469 @@
+//! The ledger of one resource: who holds how many units since when.
+//!
+//! Rows may come late, twice and in any order inside `correct_within`: once they are all there,
+//! the same units are held. `docs/detectors.md`, "Ledger", has the rules and their reasons.
+
+use std::time::Duration;
+
+use plimsoll_model::samples::{SampleRows, metric};
+use plimsoll_model::sessions::{SessionEvent, SessionRows, refusal};
+use plimsoll_model::{Dimension, Second, Time};
+use serde::{Deserialize, Serialize};
+
+use crate::refusal::Refused;
+use crate::settings::ResourceConfig;
+use crate::view::{HolderLevel, LifeMark, ResourceView};
+
+mod holders;
+mod limit;
+mod polled;
+mod sessions;
+
+pub use holders::HOLDERS_MAX;
+pub use sessions::{SESSIONS_MAX, TOMBSTONES_MAX};
+
+use holders::{Holders, Sampled};
+use limit::Limit;
+use polled::Polled;
+use sessions::{Closing, End, Opening, Sessions};
+
+/// The most life marks that are remembered per resource.
+pub const LIVES_MAX: usize = 256;
+
+/// How long life marks are remembered.
+const LIVES_KEPT: Duration = Duration::from_secs(2 * 86_400);
+
+/// The most accounts and databases whose own limits are followed per tick.
+const NARROW_MAX: usize = 64;
+
+/// A sampled holder that is silent for so long while others are sampled is gone.
+const SAMPLE_GONE: Duration = Duration::from_secs(300);
+
+/// A log that is younger may lack sessions that began before it.
+const YOUNG_LOG_S: i64 = 3_600;
+
+/// One resource's ledger.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Ledger {
+    name: String,
+    holders: Holders,
+    sessions: Sessions,
+    sampled: Sampled,
+    limit: Limit,
+    polled: Option<Polled>,
+    /// The sum of what the holders hold.
+    total: u64,
+    /// Whether session rows tell who holds what; samples of single holders are then not used.
+    by_sessions: bool,
+    first_seen: Option<Second>,
+    reset_at: Option<Time>,
+    /// Whether the count is known to be complete: since a reset or a polled count.
+    complete: bool,
+    /// Sessions that ended and had begun before the log.
+    before_log: u64,
+    /// Sessions that ended and whose beginning should be in the log and is not.
+    unseen: u64,
+    /// Sessions beyond [`SESSIONS_MAX`].
+    beyond: u64,
+    /// The longest age of a session that ended.
+    age_us_max: i64,
+    lives: Vec<LifeMark>,
+    #[serde(skip)]
+    refused: Refused,
+    /// The lowest level in this tick at which everybody's limit refused.
+    #[serde(skip)]
+    refused_at: Option<u64>,
+    #[serde(skip)]
+    doubts: Vec<String>,
+}
+
+impl Ledger {
+    /// The empty ledger of the resource `name`, for which `lives` have happened already.
+    pub fn new(name: &str, lives: &[LifeMark]) -> Ledger {
+        Ledger { name: name.to_owned(), lives: lives.to_vec(), ..Ledger::default() }
+    }
+
+    /// The resource's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What was refused in this tick.
+    pub fn refused(&self) -> &Refused {
+        &self.refused
+    }
+
+    /// Units held by everybody, as far as known.
+    pub fn held(&self) -> u64 {
+        self.polled.map_or(self.total, |polled| polled.held(self.total))
+    }
+
+    /// Whether any row was about this resource.
+    pub fn is_seen(&self) -> bool {
+        self.first_seen.is_some()
+    }
+
+    /// Every holder's account.
+    pub fn levels(&self) -> &[HolderLevel] {
+        self.holders.levels()
+    }
+
+    /// The ledger as detectors see it; call it after [`Ledger::end_tick`].
+    pub fn view<'a>(&'a self, config: &ResourceConfig, tick: Second) -> ResourceView<'a> {
+        ResourceView {
+            name: &self.name,
+            unit: config.unit.name(),
+            usable: self.limit.usable(config),
+            held: self.held(),
+            holders: self.holders.levels(),
+            changed: self.holders.changed(),
+            lives: &self.lives,
+            reset_at: self.reset_at.map(Time::second),
+            first_seen: self.first_seen.unwrap_or(tick),
+            doubts: &self.doubts,
+        }
+    }
+
+    /// Begins the tick `tick`: closed sessions are forgotten after `correct_within`.
+    pub fn begin_tick(&mut self, tick: Second, correct_within: Duration) {
+        self.holders.begin_tick();
+        self.refused = Refused::default();
+        self.refused_at = None;
+        self.sessions.forget_through(tick.start().minus(correct_within).second());
+    }
+
+    /// Applies session row `row`.
+    pub fn session(&mut self, rows: &SessionRows, row: usize, tick: Second) {
+        self.first_seen.get_or_insert(tick);
+        let event = rows.event(row);
+        match event {
+            SessionEvent::Attempted => {}
+            SessionEvent::Opened | SessionEvent::Started => {
+                self.count_by_sessions(tick);
+                self.open(rows, row, tick, event == SessionEvent::Started);
+            }
+            SessionEvent::Closed => self.close(rows, row, tick, End::Closed),
+            SessionEvent::Finished => self.close(rows, row, tick, End::Finished),
+            SessionEvent::Refused => self.refuse(rows, row, tick),
+            SessionEvent::Reset => self.reset(rows.time(row), tick),
+        }
+    }
+
+    fn open(&mut self, rows: &SessionRows, row: usize, tick: Second, call: bool) {
+        let Some(key) = session_key(rows, row) else { return };
+        let time = rows.time(row);
+        let holder = self.holders.index(rows.holder_key(row), tick, || rows.holder(row));
+        if self.reset_at.is_some_and(|reset_at| time < reset_at) {
+            // It ended with the restart, whose row came first.
+            self.pass(holder, tick, 0);
+            return;
+        }
+        match self.sessions.open(key, holder, time, call) {
+            Opening::Held => self.hold(holder, time, tick),
+            Opening::Known => {}
+            Opening::Over { closed_at, refused } => {
+                self.pass(holder, tick, closed_at.micros_since(time).max(0));
+                match (refused, self.is_before_log(time)) {
+                    (true, _) => {}
+                    (false, true) => self.before_log = self.before_log.saturating_sub(1),
+                    (false, false) => self.unseen = self.unseen.saturating_sub(1),
+                }
+            }
+            Opening::Replaced { holder: before, opened_at } => {
+                self.free(before, time.micros_since(opened_at), time, tick);
+                self.hold(holder, time, tick);
+            }
+            Opening::Beyond => self.beyond += 1,
+        }
+    }
+
+    fn close(&mut self, rows: &SessionRows, row: usize, tick: Second, end: End) {
+        let Some(key) = session_key(rows, row) else { return };
+        let time = rows.time(row);
+        let age_us = rows.age_us(row).filter(|age| *age >= 0);
+        if let Some(age_us) = age_us {
+            self.age_us_max = self.age_us_max.max(age_us);
+        }
+        let began = rows
+            .started(row)
+            .or_else(|| age_us.map(|age| time.minus(Duration::from_micros(age.unsigned_abs()))));
+        let ended_by_reset =
+            |reset_at: Time| time <= reset_at || began.is_some_and(|t| t <= reset_at);
+        match self.sessions.close(key, time, end, tick) {
+            Closing::Freed { holder, opened_at } => {
+                let age_us = age_us.unwrap_or_else(|| time.micros_since(opened_at).max(0));
+                self.free(holder, age_us, time, tick);
+            }
+            Closing::Known | Closing::KnownRefused => {}
+            Closing::Unknown if self.reset_at.is_some_and(ended_by_reset) => {}
+            Closing::Unknown if began.is_none_or(|began| self.is_before_log(began)) => {
+                self.before_log += 1;
+            }
+            Closing::Unknown => self.unseen += 1,
+        }
+    }
+
+    fn refuse(&mut self, rows: &SessionRows, row: usize, tick: Second) {
+        let time = rows.time(row);
+        let mut holder = None;
+        if let Some(key) = session_key(rows, row) {
+            match self.sessions.close(key, time, End::Refused, tick) {
+                Closing::Freed { holder: opened_by, opened_at } => {
+                    holder = Some(opened_by);
+                    self.free(opened_by, time.micros_since(opened_at).max(0), time, tick);
+                }
+                Closing::Known => return,
+                Closing::KnownRefused | Closing::Unknown => {}
+            }
+        }
+        let holder = holder
+            .unwrap_or_else(|| self.holders.index(rows.holder_key(row), tick, || rows.holder(row)));
+        self.holders.change(holder, tick).refused += 1;
+        let held = self.held();
+        let narrow = |dimension| {
+            let named = self.holders.levels()[holder as usize].holder.get(dimension);
+            named
+                .or_else(|| rows.holder(row).get(dimension))
+                .map(|name| (dimension, name.to_owned()))
+        };
+        let refused = &mut self.refused;
+        match rows.reason(row) {
+            Some(refusal::LIMIT | refusal::RESERVED) => {
+                refused.hard += 1;
+                refused.newest = refused.newest.max(Some(time));
+                self.refused_at = Some(self.refused_at.map_or(held, |level| level.min(held)));
+            }
+            Some(reason @ (refusal::ROLE_LIMIT | refusal::DATABASE_LIMIT)) => {
+                let dimension = match reason {
+                    refusal::ROLE_LIMIT => Dimension::UserName,
+                    _ => Dimension::DbNamespace,
+                };
+                let Some(owner) = narrow(dimension) else { return };
+                if refused.narrow.len() < NARROW_MAX || refused.narrow.contains_key(&owner) {
+                    let (count, newest) = refused.narrow.entry(owner).or_insert((0, time));
+                    *count += 1;
+                    *newest = time.max(*newest);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn reset(&mut self, time: Time, tick: Second) {
+        for (holder, count) in self.sessions.reset(time) {
+            let level = self.holders.change(holder, tick);
+            level.held -= count;
+            level.closed += count;
+            self.total -= count;
+            if let Some(polled) = &mut self.polled {
+                polled.correct(time, -(count as i64));
+            }
+        }
+        if self.polled.is_some_and(|polled| polled.time <= time) {
+            self.polled = None;
+        }
+        if self.reset_at.is_none_or(|newest| time > newest) {
+            self.reset_at = Some(time);
+            self.complete = true;
+            (self.before_log, self.unseen) = (0, 0);
+        }
+    }
+
+    /// Applies sample row `row`. Metrics that nobody knows are none of the ledger's business.
+    pub fn sample(&mut self, rows: &SampleRows, row: usize, tick: Second) {
+        self.first_seen.get_or_insert(tick);
+        let (time, value) = (rows.time(row), rows.value(row));
+        match rows.metric(row) {
+            metric::LIMIT => self.limit.tell(time, value),
+            metric::USED => {
+                // A count that is no whole number is a mean; a negative one is none.
+                let count = value.round().clamp(0.0, u32::MAX.into()) as u64;
+                if rows.holder(row).is_empty() {
+                    self.poll(time, count);
+                } else {
+                    let key = rows.holder_key(row);
+                    let holder = self.holders.index(key, tick, || rows.holder(row));
+                    self.sample_holder(holder, time, count, tick);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn poll(&mut self, time: Time, count: u64) {
+        if self.polled.is_some_and(|newest| time < newest.time)
+            || self.reset_at.is_some_and(|reset_at| time < reset_at)
+        {
+            return;
+        }
+        self.polled = Some(Polled { time, count, ledger: self.total });
+        self.complete = true;
+        (self.before_log, self.unseen) = (0, 0);
+    }
+
+    fn sample_holder(&mut self, holder: u32, time: Time, count: u64, tick: Second) {
+        let is_overflow = self.holders.levels()[holder as usize].holder.borrow().is_empty();
+        if self.by_sessions || is_overflow || !self.sampled.note(holder, time) {
+            return;
+        }
+        let held = self.holders.levels()[holder as usize].held;
+        if count != held {
+            self.set_held(holder, count, time, tick);
+        }
+    }
+
+    /// Moves a sampled holder to `count`: the difference was opened or closed.
+    fn set_held(&mut self, holder: u32, count: u64, time: Time, tick: Second) {
+        let level = self.holders.change(holder, tick);
+        let change = count as i64 - level.held as i64;
+        level.opened += u64::try_from(change).unwrap_or(0);
+        level.closed += u64::try_from(-change).unwrap_or(0);
+        level.held = count;
+        self.shift(time, change);
+    }
+
+    /// From now on session rows tell who holds what: sampled holders hold nothing.
+    fn count_by_sessions(&mut self, tick: Second) {
+        if self.by_sessions {
+            return;
+        }
+        self.by_sessions = true;
+        self.release_sampled(tick, |_| true);
+        self.sampled = Sampled::default();
+    }
+
+    fn release_sampled(&mut self, tick: Second, gone: impl Fn(Time) -> bool) {
+        for place in 0..self.sampled.at.len() {
+            let holder = place as u32;
+            if self.sampled.at[place].is_some_and(&gone) && self.holders.levels()[place].held > 0 {
+                self.set_held(holder, 0, tick.start(), tick);
+            }
+        }
+    }
+
+    /// Something happened to a program or to this resource.
+    pub fn life(&mut self, mark: &LifeMark) {
+        remember_life(&mut self.lives, mark);
+    }
+
+    /// A context event changed the limit of this resource.
+    pub fn tell_limit(&mut self, mark: &LifeMark) {
+        if let Some(value) = mark.value {
+            self.limit.tell(mark.time, value);
+        }
+    }
+
+    /// Rows of holders beyond [`HOLDERS_MAX`].
+    pub fn holders_beyond(&self) -> u64 {
+        self.holders.beyond
+    }
+
+    /// Sessions beyond [`SESSIONS_MAX`].
+    pub fn sessions_beyond(&self) -> u64 {
+        self.beyond
+    }
+
+    /// Ends the tick: what is derived from all its rows.
+    pub fn end_tick(&mut self, tick: Second) {
+        if tick.0 % plimsoll_model::evidence::PANE_SECONDS == 0 {
+            let newest = self.sampled.newest;
+            self.release_sampled(tick, |at| at.plus(SAMPLE_GONE) < newest);
+        }
+        self.holders.end_tick();
+        let held = self.held();
+        match self.refused_at {
+            // Clients that come all at once are opened all at once before all but a few are
+            // refused: the level counts once the tick has settled.
+            Some(level) => self.limit.learn(level.max(held)),
+            None => self.limit.exceed(held),
+        }
+        forget_lives(&mut self.lives, tick);
+        self.doubts = self.doubts(tick);
+    }
+
+    fn doubts(&self, tick: Second) -> Vec<String> {
+        let mut doubts = Vec::new();
+        if let Some(disagreement) = self.polled.and_then(|polled| polled.disagreement()) {
+            doubts.push(disagreement);
+        }
+        if let Some(first_seen) = self.first_seen
+            && self.by_sessions
+            && !self.complete
+            && tick.since(first_seen) < YOUNG_LOG_S.max(self.age_us_max / 500_000)
+        {
+            doubts.push(format!(
+                "sessions from before the log ({first_seen}) are not counted; {} of them have ended",
+                self.before_log
+            ));
+        }
+        if self.unseen > 0 {
+            doubts.push(format!("{} sessions ended whose beginning was not logged", self.unseen));
+        }
+        if self.beyond > 0 {
+            doubts.push(format!(
+                "{} sessions beyond the limit of {SESSIONS_MAX} were not followed",
+                self.beyond
+            ));
+        }
+        if self.holders.beyond > 0 {
+            doubts.push(format!("holders beyond the limit of {HOLDERS_MAX} are counted as one"));
+        }
+        doubts
+    }
+
+    fn is_before_log(&self, time: Time) -> bool {
+        self.first_seen.is_none_or(|first_seen| time < first_seen.start())
+    }
+
+    /// A unit is held.
+    fn hold(&mut self, holder: u32, time: Time, tick: Second) {
+        let level = self.holders.change(holder, tick);
+        level.opened += 1;
+        level.held += 1;
+        self.shift(time, 1);
+    }
+
+    /// A unit is free.
+    fn free(&mut self, holder: u32, age_us: i64, time: Time, tick: Second) {
+        let level = self.holders.change(holder, tick);
+        level.closed += 1;
+        level.held -= 1;
+        level.closed_age_us += age_us.max(0).unsigned_abs();
+        self.shift(time, -1);
+    }
+
+    /// A unit was held and is free, both in the past.
+    fn pass(&mut self, holder: u32, tick: Second, age_us: i64) {
+        let level = self.holders.change(holder, tick);
+        level.opened += 1;
+        level.closed += 1;
+        level.closed_age_us += age_us.unsigned_abs();
+    }
+
+    fn shift(&mut self, time: Time, change: i64) {
+        self.total = self.total.saturating_add_signed(change);
+        if let Some(polled) = &mut self.polled {
+            polled.correct(time, change);
+        }
+    }
+}
+
+/// Adds `mark` at its place in time; at most [`LIVES_MAX`] are kept, the newest.
+pub(crate) fn remember_life(lives: &mut Vec<LifeMark>, mark: &LifeMark) {
+    let place = lives.partition_point(|known| known.time <= mark.time);
+    lives.insert(place, mark.clone());
+    if lives.len() > LIVES_MAX {
+        lives.remove(0);
+    }
+}
+
+/// Forgets marks that are older than two days.
+pub(crate) fn forget_lives(lives: &mut Vec<LifeMark>, tick: Second) {
+    let oldest = tick.start().minus(LIVES_KEPT);
+    let old = lives.partition_point(|mark| mark.time < oldest);
+    lives.drain(..old);
+}
+
+fn session_key(rows: &SessionRows, row: usize) -> Option<u128> {
+    rows.session(row).map(|id| xxhash_rust::xxh3::xxh3_128(id.as_bytes()))
+}

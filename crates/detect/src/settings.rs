@@ -1,0 +1,152 @@
+//! What the user sets: resources with their limits, detectors, the response time.
+//!
+//! Every default is written here, once. Unknown keys are errors.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::fmt::serde::unsigned_duration::friendly::compact::required as friendly;
+use serde::{Deserialize, Serialize};
+
+use crate::detector::Switch;
+use crate::refusal::RefusalSettings;
+
+/// What a judge needs to know of its pipeline.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The pipeline's name: part of every incident's id.
+    pub pipeline: String,
+    /// How long people need from a page to its cure; scales every horizon. 30 minutes if not set.
+    #[serde(default = "response_time", with = "friendly")]
+    pub response_time: Duration,
+    /// The finite resources by name. Rows may name others: those have no limit.
+    #[serde(default)]
+    pub resources: BTreeMap<String, ResourceConfig>,
+    /// The detectors by name.
+    #[serde(default)]
+    pub detectors: Detectors,
+    /// How late a row may come and still correct what is known: closed sessions are remembered
+    /// for so long. 10 minutes if not set.
+    #[serde(default = "correct_within", with = "friendly")]
+    pub correct_within: Duration,
+}
+
+fn response_time() -> Duration {
+    Duration::from_secs(30 * 60)
+}
+
+fn correct_within() -> Duration {
+    Duration::from_secs(10 * 60)
+}
+
+impl Settings {
+    /// The defaults for a pipeline of this name, without any resource.
+    pub fn new(pipeline: impl Into<String>) -> Settings {
+        Settings {
+            pipeline: pipeline.into(),
+            response_time: response_time(),
+            resources: BTreeMap::new(),
+            detectors: Detectors::default(),
+            correct_within: correct_within(),
+        }
+    }
+
+    /// The pause that keeps people from being told twice of one thing: a tenth of the response
+    /// time, at least a minute. Something that returns within it is the same trouble to whoever
+    /// is working on it.
+    pub fn pause_seconds(&self) -> i64 {
+        let tenth = self.response_time.as_secs() / 10;
+        i64::try_from(tenth).unwrap_or(i64::MAX).max(60)
+    }
+}
+
+/// The detectors' settings, by the kind of incident that they find.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Detectors {
+    /// Refusals at the hard limit.
+    pub refusal_at_limit: Switch<RefusalSettings>,
+}
+
+/// What the units of a resource are called. The list is closed.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// Connections of a server or a pool.
+    #[default]
+    Connections,
+    /// Places for requests at a time.
+    Slots,
+    /// Threads of a pool.
+    Threads,
+    /// Worker processes.
+    Workers,
+    /// Handles of an operating system.
+    Handles,
+}
+
+impl Unit {
+    /// The name in configuration and sentences.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Unit::Connections => "connections",
+            Unit::Slots => "slots",
+            Unit::Threads => "threads",
+            Unit::Workers => "workers",
+            Unit::Handles => "handles",
+        }
+    }
+}
+
+/// One finite resource: `{connections: {limit: 200, reserved: 3}}`.
+///
+/// The default is what a resource is that only rows name: connections, without a known limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "BTreeMap<Unit, Limits>", into = "BTreeMap<Unit, Limits>")]
+pub struct ResourceConfig {
+    /// What its units are called.
+    pub unit: Unit,
+    /// How many units there are, at least one; `None` if that is not known.
+    pub limit: Option<u64>,
+    /// How many of them ordinary users cannot get; fewer than `limit`.
+    pub reserved: u64,
+}
+
+/// The part of a [`ResourceConfig`] that stands behind its unit.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Limits {
+    limit: Option<u64>,
+    reserved: u64,
+}
+
+impl TryFrom<BTreeMap<Unit, Limits>> for ResourceConfig {
+    type Error = String;
+
+    fn try_from(units: BTreeMap<Unit, Limits>) -> Result<ResourceConfig, String> {
+        let mut units = units.into_iter();
+        let (Some((unit, limits)), None) = (units.next(), units.next()) else {
+            return Err("a resource must have exactly one unit, such as `connections`".into());
+        };
+        let Limits { limit, reserved } = limits;
+        match limit {
+            Some(0) => {
+                Err("limit `0` must be at least 1; leave it out if it is not known".to_owned())
+            }
+            Some(limit) if reserved >= limit => {
+                Err(format!("reserved `{reserved}` must be less than the limit ({limit})"))
+            }
+            _ => Ok(ResourceConfig { unit, limit, reserved }),
+        }
+    }
+}
+
+impl From<ResourceConfig> for BTreeMap<Unit, Limits> {
+    fn from(config: ResourceConfig) -> Self {
+        let limits = Limits { limit: config.limit, reserved: config.reserved };
+        BTreeMap::from([(config.unit, limits)])
+    }
+}
