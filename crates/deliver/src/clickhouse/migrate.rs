@@ -1,0 +1,145 @@
+//! The tables, created in order and remembered.
+
+use std::collections::BTreeMap;
+
+use clickhouse::Row;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use super::ClickHouse;
+use crate::Error;
+
+/// One file of `deploy/clickhouse/`: one statement, so that it is applied or not.
+struct Migration {
+    version: u32,
+    name: &'static str,
+    sql: &'static str,
+}
+
+macro_rules! migrations {
+    ($($version:literal $name:literal),* $(,)?) => {
+        [$(Migration {
+            version: $version,
+            name: $name,
+            sql: include_str!(concat!("../../../../deploy/clickhouse/", $name, ".sql")),
+        }),*]
+    };
+}
+
+/// All files in order. A released file never changes: a change is a new file.
+const MIGRATIONS: [Migration; 6] = migrations![
+    1 "0001_incidents",
+    2 "0002_incident_events",
+    3 "0003_evidence",
+    4 "0004_incidents_now",
+    5 "0005_incident_events_once",
+    6 "0006_evidence_once",
+];
+
+/// Where the applied files are remembered.
+const MEMORY: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
+    version UInt32 COMMENT 'number of the file in deploy/clickhouse',
+    name String COMMENT 'name of the file, without .sql',
+    checksum String COMMENT 'SHA-256 of the file, hexadecimal',
+    applied_at DateTime64(6, 'UTC') DEFAULT now64(6) COMMENT 'when it was applied, server time'
+) ENGINE = ReplacingMergeTree ORDER BY version
+COMMENT 'The files of deploy/clickhouse that were applied, by plimsoll clickhouse migrate'";
+
+/// A file that was applied, or would be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// Its number.
+    pub version: u32,
+    /// Its name, without `.sql`.
+    pub name: &'static str,
+    /// Its text.
+    pub sql: &'static str,
+}
+
+#[derive(Row, Deserialize)]
+struct Remembered {
+    version: u32,
+    name: String,
+    checksum: String,
+}
+
+pub(super) async fn migrate(sink: &ClickHouse, dry_run: bool) -> Result<Vec<Applied>, Error> {
+    let remembered = remembered(sink).await?;
+    let missing = missing(&remembered)?;
+    if dry_run || missing.is_empty() {
+        return Ok(missing);
+    }
+    if !exists(sink, "SELECT count() FROM system.databases WHERE name = {database: String}").await?
+    {
+        let create = format!("CREATE DATABASE IF NOT EXISTS {}", sink.database);
+        sink.within(sink.client.query_raw(&create).execute()).await?;
+    }
+    let client = sink.client.clone().with_database(&sink.database);
+    sink.within(client.query_raw(MEMORY).execute()).await?;
+    for file in &missing {
+        sink.within(client.query_raw(file.sql).execute()).await?;
+        // The statement can be repeated, so a crash before this line does no harm.
+        let remember = format!(
+            "INSERT INTO schema_migrations (version, name, checksum) SETTINGS async_insert = 0 \
+             VALUES ({}, '{}', '{}')",
+            file.version,
+            file.name,
+            checksum(file.sql)
+        );
+        sink.within(client.query_raw(&remember).execute()).await?;
+    }
+    Ok(missing)
+}
+
+/// What was applied to the database; nothing if it or the memory does not exist.
+async fn remembered(sink: &ClickHouse) -> Result<Vec<Remembered>, Error> {
+    let known = "SELECT count() FROM system.tables \
+                 WHERE database = {database: String} AND name = 'schema_migrations'";
+    if !exists(sink, known).await? {
+        return Ok(Vec::new());
+    }
+    let client = sink.client.clone().with_database(&sink.database);
+    let all = "SELECT version, name, checksum FROM schema_migrations FINAL ORDER BY version";
+    sink.within(client.query_raw(all).fetch_all()).await
+}
+
+async fn exists(sink: &ClickHouse, count: &str) -> Result<bool, Error> {
+    let query = sink.client.query_raw(count).param("database", &sink.database);
+    Ok(sink.within(query.fetch_one::<u64>()).await? > 0)
+}
+
+/// The files that were not applied yet. An applied one must be ours, and unchanged.
+fn missing(remembered: &[Remembered]) -> Result<Vec<Applied>, Error> {
+    let applied: BTreeMap<u32, &Remembered> =
+        remembered.iter().map(|file| (file.version, file)).collect();
+    for file in remembered {
+        if !MIGRATIONS.iter().any(|migration| migration.version == file.version) {
+            return Err(Error::Schema(format!(
+                "the database has migration {} `{}`, which this build does not know: use the \
+                 build that made it, or a newer one",
+                file.version, file.name
+            )));
+        }
+    }
+    let mut missing = Vec::new();
+    for Migration { version, name, sql } in MIGRATIONS {
+        match applied.get(&version) {
+            None => missing.push(Applied { version, name, sql }),
+            Some(file) if file.checksum == checksum(sql) => {}
+            Some(file) => {
+                return Err(Error::Schema(format!(
+                    "`{name}.sql` was changed after it was applied (applied: {}, now: {}): \
+                     a change must be a new file",
+                    file.checksum,
+                    checksum(sql)
+                )));
+            }
+        }
+    }
+    Ok(missing)
+}
+
+fn checksum(sql: &str) -> String {
+    let digest = Sha256::digest(sql.as_bytes());
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}

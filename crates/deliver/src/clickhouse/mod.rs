@@ -1,0 +1,249 @@
+//! ClickHouse, through its official client.
+//!
+//! `deploy/clickhouse/` has the tables; `docs/receivers.md` says for people how they are filled.
+
+mod failure;
+mod migrate;
+mod rows;
+
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use clickhouse::{Client, Compression, Row, RowWrite};
+use plimsoll_model::{Delivery, Outcome, Payload};
+use reqwest::Url;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Secret, address};
+use rows::{EvidenceRow, EvidenceRows, IncidentRow};
+
+pub use migrate::Applied;
+
+/// The settings of one ClickHouse database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClickHouseConfig {
+    /// The server's HTTP address: `https://clickhouse.example:8443`.
+    pub url: String,
+    /// The database that holds our tables.
+    #[serde(default = "default_database")]
+    pub database: String,
+    /// The account.
+    #[serde(default = "default_user")]
+    pub user: String,
+    /// Its password.
+    #[serde(default)]
+    pub password: Option<Secret>,
+    /// How long one delivery may take, all its tables and answers included.
+    #[serde(default = "default_timeout")]
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub timeout: Duration,
+}
+
+fn default_database() -> String {
+    "plimsoll".to_owned()
+}
+
+fn default_user() -> String {
+    "default".to_owned()
+}
+
+fn default_timeout() -> Duration {
+    Duration::from_secs(30)
+}
+
+impl ClickHouseConfig {
+    /// The default settings with this address.
+    pub fn new(url: impl Into<String>) -> ClickHouseConfig {
+        ClickHouseConfig {
+            url: url.into(),
+            database: default_database(),
+            user: default_user(),
+            password: None,
+            timeout: default_timeout(),
+        }
+    }
+}
+
+/// A ClickHouse database.
+#[derive(Debug)]
+pub struct ClickHouse {
+    name: String,
+    database: String,
+    url: Url,
+    timeout: Duration,
+    client: Client,
+}
+
+impl ClickHouse {
+    /// A sink called `name`. Connects to nothing yet.
+    pub fn new(name: impl Into<String>, config: ClickHouseConfig) -> Result<ClickHouse, Error> {
+        let name = name.into();
+        let url = address::checked(&config.url, "url")?;
+        if !is_identifier(&config.database) {
+            let database = &config.database;
+            return Err(Error::Config(format!(
+                "`database` of sink `{name}` is `{database}`; it must be letters, digits and \
+                 underscores, and not begin with a digit"
+            )));
+        }
+        if config.timeout.is_zero() {
+            return Err(Error::Config(format!("`timeout` of sink `{name}` must be above zero")));
+        }
+        // Blocks are small, and ours alone: the server must neither gather them with others
+        // (asynchronous inserts) nor take one twice.
+        let mut client = Client::default()
+            .with_url(url.as_str())
+            .with_compression(Compression::None)
+            .with_product_info("plimsoll", env!("CARGO_PKG_VERSION"))
+            .with_user(config.user);
+        if let Some(password) = &config.password {
+            client = client.with_password(password.reveal());
+        }
+        Ok(ClickHouse { name, database: config.database, url, timeout: config.timeout, client })
+    }
+
+    /// The sink's name in the configuration.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The server's version, if it answers.
+    pub async fn ping(&self) -> Result<String, Error> {
+        self.within(self.client.query_raw("SELECT version()").fetch_one::<String>()).await
+    }
+
+    /// Creates what is missing of the database and its tables, in the order of the files in
+    /// `deploy/clickhouse/`, and returns what it applied; nothing if all was there.
+    ///
+    /// With `dry_run` it changes nothing and returns what it would apply. A file that was
+    /// changed after it was applied, or a database from a newer build, is an error before
+    /// anything is changed. Two runs at the same time do no harm.
+    pub async fn migrate(&self, dry_run: bool) -> Result<Vec<Applied>, Error> {
+        migrate::migrate(self, dry_run).await
+    }
+
+    /// Makes one attempt. Each table gets one block under a token made of the delivery's key, so
+    /// that a repetition, which has the same rows, is taken once.
+    ///
+    /// Evidence goes first and the current state last: a reader who sees an incident finds its
+    /// proof. If an attempt fails between tables, the repetition completes it.
+    ///
+    /// Rows are refused only if they can never be written: a page instead of rows, or evidence
+    /// that has not the schema of [`plimsoll_model::evidence`]. Everything else can be repaired
+    /// at the server, so it is `Later`.
+    pub async fn deliver(&self, delivery: &Delivery, evidence: Option<&RecordBatch>) -> Outcome {
+        let Payload::Rows { transitions, segment } = &delivery.payload else {
+            let error = format!("sink `{}` takes rows, not pages", self.name);
+            return Outcome::Refused { error };
+        };
+        if let (Some(segment), None) = (segment, evidence) {
+            let error = format!("evidence segment `{segment}` could not be read");
+            return Outcome::Later { after: None, error };
+        }
+        let evidence = match evidence.map(EvidenceRows::new).transpose() {
+            Ok(evidence) => evidence,
+            Err(error) => return Outcome::Refused { error },
+        };
+        // Evidence does not say its pipeline; all rows of a delivery belong to one.
+        let pipeline = transitions.first().map_or("", |(transition, _)| &transition.pipeline);
+        let events: Vec<IncidentRow> = transitions.iter().map(IncidentRow::new).collect();
+        let states = rows::newest(&events);
+        let evidence = evidence.as_ref().map_or_else(Vec::new, |rows| rows.rows(pipeline));
+        let written = self.within(async {
+            self.insert::<EvidenceRow>("evidence", &delivery.key, &evidence).await?;
+            self.insert::<IncidentRow>("incident_events", &delivery.key, &events).await?;
+            self.insert::<IncidentRow>("incidents", &delivery.key, &states).await
+        });
+        match written.await {
+            Ok(()) => Outcome::Accepted {
+                answer: format!("{} transitions, {} evidence rows", events.len(), evidence.len()),
+            },
+            Err(error) => {
+                // The table may have changed since its columns were looked up.
+                self.client.clear_cached_metadata().await;
+                Outcome::Later { after: None, error: error.to_string() }
+            }
+        }
+    }
+
+    async fn insert<'a, R>(
+        &self,
+        table: &str,
+        key: &str,
+        rows: &[R::Value<'a>],
+    ) -> clickhouse::error::Result<()>
+    where
+        R: Row + RowWrite,
+    {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let client = self.client.clone().with_database(&self.database);
+        let mut insert = client
+            .insert::<R>(table)
+            .await?
+            .with_setting("async_insert", "0")
+            .with_setting("insert_deduplicate", "1")
+            .with_setting("insert_deduplication_token", format!("{key}/{table}"));
+        for row in rows {
+            insert.write(row).await?;
+        }
+        insert.end().await
+    }
+
+    /// Runs one exchange within the time limit, and words its error for a person.
+    async fn within<T>(
+        &self,
+        exchange: impl Future<Output = clickhouse::error::Result<T>>,
+    ) -> Result<T, Error> {
+        match tokio::time::timeout(self.timeout, exchange).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(failure::worded(&address::place(&self.url), &error)),
+            Err(_) => Err(Error::Unavailable(format!(
+                "clickhouse at {} did not answer within {:?}",
+                address::place(&self.url),
+                self.timeout
+            ))),
+        }
+    }
+}
+
+/// Whether `text` can stand in SQL without quotes.
+fn is_identifier(text: &str) -> bool {
+    !text.starts_with(|first: char| first.is_ascii_digit())
+        && !text.is_empty()
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_needs_the_address_only() {
+        let json = r#"{"url":"http://127.0.0.1:8123"}"#;
+        let config: ClickHouseConfig = serde_json::from_str(json).unwrap();
+        assert_eq!(config, ClickHouseConfig::new("http://127.0.0.1:8123"));
+        assert!(serde_json::from_str::<ClickHouseConfig>(r#"{"url":"","table":"x"}"#).is_err());
+    }
+
+    #[test]
+    fn a_sink_never_shows_its_password() {
+        let mut config = ClickHouseConfig::new("https://clickhouse.example:8443");
+        config.password = Some(Secret::new("hunter2"));
+        let json = serde_json::to_string(&config).unwrap();
+        let shown = format!("{config:?} {json} {:?}", ClickHouse::new("history", config.clone()));
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn a_database_is_a_plain_name() {
+        for (name, good) in [("plimsoll", true), ("_p2", true), ("2p", false), ("", false)] {
+            assert_eq!(is_identifier(name), good, "{name}");
+        }
+        let mut config = ClickHouseConfig::new("https://clickhouse.example:8443");
+        config.database = "x; DROP TABLE y".into();
+        assert!(ClickHouse::new("history", config).is_err());
+    }
+}

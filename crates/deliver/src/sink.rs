@@ -1,0 +1,36 @@
+//! Any sink, for the loop that owns it.
+
+use arrow::array::RecordBatch;
+use plimsoll_model::{Delivery, Outcome};
+
+use crate::{ClickHouse, PagerDuty};
+
+/// A sink of any kind.
+#[derive(Debug)]
+pub enum Sink {
+    /// Calls people.
+    PagerDuty(PagerDuty),
+    /// Keeps rows.
+    ClickHouse(ClickHouse),
+}
+
+impl Sink {
+    /// The sink's name in the configuration: [`Delivery::sink`] of what belongs to it.
+    pub fn name(&self) -> &str {
+        match self {
+            Sink::PagerDuty(sink) => sink.name(),
+            Sink::ClickHouse(sink) => sink.name(),
+        }
+    }
+
+    /// Makes one attempt. It ends within the sink's `timeout`, whatever the receiver does.
+    ///
+    /// `evidence` is the segment that the delivery names, if it names one: rows of
+    /// [`plimsoll_model::evidence::schema`]. Sinks of pages have no use for it.
+    pub async fn deliver(&self, delivery: &Delivery, evidence: Option<&RecordBatch>) -> Outcome {
+        match self {
+            Sink::PagerDuty(sink) => sink.deliver(delivery).await,
+            Sink::ClickHouse(sink) => sink.deliver(delivery, evidence).await,
+        }
+    }
+}
