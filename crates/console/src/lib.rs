@@ -1,1 +1,34 @@
 //! The HTTP side of a running pipeline: health, readiness, metrics, version.
+//!
+//! * `/livez`: 200 while the engine's loop makes progress, 503 when it hangs;
+//! * `/readyz`: 200 when every dependency is well, 503 otherwise, with each one's state as JSON;
+//! * `/metrics`: what the program counts, in Prometheus' text format;
+//! * `/version`: what runs here, as JSON.
+//!
+//! The engine shares a [`Health`] with the server: it calls [`Health::beat`] in its loop and
+//! [`Health::set`] when a dependency changes.
+//!
+//! The console changes nothing: it answers `GET` and `HEAD` only. It listens on loopback only,
+//! and answers only requests that name a loopback host, so that a web page cannot reach it
+//! through a name of its own that resolves to 127.0.0.1. Headers, connections and time are
+//! bounded (the constants of [`server`]).
+//!
+//! ```
+//! use plimsoll_console::{Health, State};
+//!
+//! let health = Health::new();
+//! health.set("kafka", State::Ok);
+//! assert!(health.is_ready());
+//! health.drain();
+//! assert!(!health.is_ready());
+//! ```
+
+pub mod health;
+pub mod loopback;
+mod routes;
+pub mod server;
+
+pub use health::{Health, State};
+pub use loopback::{NotLoopback, require_loopback};
+pub use routes::Version;
+pub use server::{Error, serve};

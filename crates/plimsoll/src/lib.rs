@@ -1,1 +1,5 @@
 //! The program: configuration, wiring, the loop, replay, command line.
+
+pub mod cli;
+pub mod exit;
+pub mod metric;

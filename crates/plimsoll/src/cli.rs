@@ -1,0 +1,294 @@
+//! The command line as it was typed. This file holds no behaviour.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+
+/// `plimsoll …`
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "plimsoll",
+    version,
+    about = "Watches finite resources: who holds them, since when, and when they run out",
+    long_about = "Plimsoll watches the load lines of services: every finite resource (connections, slots), \
+                  who holds it, since when, and when it runs out. It reads logs, metrics and deploy events \
+                  from Kafka or files, and tells a human in time.",
+    after_help = EXAMPLES,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// Arguments of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  plimsoll check pipelines/payments/pipeline.yaml     is the definition right? no network is used
+  plimsoll replay pipelines/db-saturation             what would have been paged, and when
+  plimsoll test pipelines/                            do all recorded incidents still page as expected?
+  plimsoll run -c /etc/plimsoll/payments.yaml         the pipeline, live
+
+Every flag has an environment variable: --log-format is PLIMSOLL_LOG_FORMAT. A flag wins.
+Data goes to stdout, progress and log to stderr. NO_COLOR is honoured.
+
+Exit codes: 0 ok, 1 a test failed, 2 wrong command line, 69 a dependency is unavailable,
+70 internal error, 78 wrong configuration.";
+
+/// Arguments of every command.
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// How the log on stderr is written; auto is text on a terminal and JSON otherwise
+    #[arg(
+        long,
+        global = true,
+        env = "PLIMSOLL_LOG_FORMAT",
+        value_enum,
+        default_value_t,
+        help_heading = "Global options"
+    )]
+    pub log_format: LogFormat,
+    /// Log more; twice for everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, env = "PLIMSOLL_VERBOSE",
+          help_heading = "Global options")]
+    pub verbose: u8,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    #[default]
+    Auto,
+    /// One line for a person.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Run a pipeline live: read, judge, page, until SIGTERM
+    Run(Run),
+    /// Judge history: print what would have been paged, send nothing
+    Replay(Replay),
+    /// Replay folders of recorded incidents and compare with what each expects
+    Test(Test),
+    /// Read pipeline definitions and say everything that is wrong with them
+    Check(Check),
+    /// Work on the tables in ClickHouse
+    #[command(subcommand, name = "clickhouse")]
+    ClickHouse(ClickHouse),
+    /// Print version, commit and build
+    Version,
+}
+
+/// `plimsoll run`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  plimsoll run -c pipelines/payments/pipeline.yaml
+  PLIMSOLL_CONFIG=/etc/plimsoll/payments.yaml KAFKA_PASSWORD=… plimsoll run
+
+The pipeline serves /livez, /readyz, /metrics and /version on its `listen` address. SIGTERM and
+Ctrl-C end it with everything durable; started again, it goes on where it was.")]
+pub struct Run {
+    /// The pipeline definition (YAML)
+    #[arg(short, long, value_name = "FILE", env = "PLIMSOLL_CONFIG")]
+    pub config: PathBuf,
+}
+
+/// `plimsoll replay`
+#[derive(Clone, Debug, Args)]
+#[command(
+    group = ArgGroup::new("what").required(true).args(["config", "folders"]),
+    after_help = "\
+Examples:
+  plimsoll replay pipelines/db-saturation
+      every input that the folder's pipeline.yaml names, as a table
+  plimsoll replay -c payments.yaml --source db=postgresql.json.gz --output json
+      the file takes the place of the source's Kafka topic; one JSON line per transition
+  plimsoll replay -c payments.yaml --source db=p0.jsonl --source db=p1.jsonl
+      two partitions of one source, in this order
+  plimsoll replay -c payments.yaml --source db=postgresql.json --levels
+      also how many units each holder held, whenever that changed
+
+Nothing is sent and nothing is stored. Result on stdout, progress on stderr."
+)]
+pub struct Replay {
+    /// The pipeline definition (YAML)
+    #[arg(short, long, value_name = "FILE", env = "PLIMSOLL_CONFIG", conflicts_with = "folders")]
+    pub config: Option<PathBuf>,
+    /// Folders with a pipeline.yaml and its input
+    #[arg(value_name = "FOLDER")]
+    pub folders: Vec<PathBuf>,
+    /// Read a source from FILE instead of from where its definition says; repeat it for the same
+    /// name to give partitions in that order
+    #[arg(
+        long = "source",
+        value_name = "NAME=FILE",
+        env = "PLIMSOLL_SOURCE",
+        value_delimiter = ',',
+        value_parser = parse_source
+    )]
+    pub sources: Vec<(String, PathBuf)>,
+    /// How transitions are printed; a table on a terminal and JSON otherwise, if not given
+    #[arg(short, long, env = "PLIMSOLL_OUTPUT", value_enum)]
+    pub output: Option<Output>,
+    /// Also print how many units each holder held, whenever it changed
+    #[arg(long, env = "PLIMSOLL_LEVELS")]
+    pub levels: bool,
+}
+
+/// How transitions are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// One JSON object per line.
+    Json,
+    /// A table for a person.
+    Table,
+}
+
+/// `plimsoll test`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  plimsoll test pipelines/                  every folder below that has an expected.yaml
+  plimsoll test pipelines/db-saturation     one of them
+
+A folder holds pipeline.yaml (the definition), its input, and expected.yaml (who, what kind, not
+before, not after, at most how many pages). Exit code 1 if any verdict differs.")]
+pub struct Test {
+    /// Folders with pipeline.yaml and expected.yaml, or folders of such folders
+    #[arg(value_name = "FOLDER", required = true, env = "PLIMSOLL_FOLDER", value_delimiter = ',')]
+    pub folders: Vec<PathBuf>,
+}
+
+/// `plimsoll check`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  plimsoll check pipelines/*/pipeline.yaml
+
+No connection is opened. Problems are numbered, each with file, line, column and what to do.
+Warnings do not fail the check. Exit code 78 if any definition is wrong.")]
+pub struct Check {
+    /// Pipeline definitions (YAML)
+    #[arg(value_name = "FILE", required = true, env = "PLIMSOLL_FILE", value_delimiter = ',')]
+    pub files: Vec<PathBuf>,
+}
+
+/// `plimsoll clickhouse …`
+#[derive(Clone, Debug, Subcommand)]
+pub enum ClickHouse {
+    /// Create the tables, or bring them to this version
+    #[command(after_help = "\
+Examples:
+  plimsoll clickhouse migrate -c payments.yaml --dry-run     print the SQL, change nothing
+  plimsoll clickhouse migrate -c payments.yaml")]
+    Migrate(Migrate),
+}
+
+/// `plimsoll clickhouse migrate`
+#[derive(Clone, Debug, Args)]
+pub struct Migrate {
+    /// The pipeline definition (YAML) whose `clickhouse` section says where
+    #[arg(short, long, value_name = "FILE", env = "PLIMSOLL_CONFIG")]
+    pub config: PathBuf,
+    /// Print the statements that would run, and run none
+    #[arg(long, env = "PLIMSOLL_DRY_RUN")]
+    pub dry_run: bool,
+}
+
+fn parse_source(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((name, file)) if !name.is_empty() && !file.is_empty() => {
+            Ok((name.to_owned(), PathBuf::from(file)))
+        }
+        _ => Err("it must be NAME=FILE, for example db=postgresql.json".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::exit::Exit;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split(' '))
+    }
+
+    #[track_caller]
+    fn refuses(line: &str, expected: &str) {
+        let error = parse(line).expect_err("the line must be refused");
+        assert!(error.to_string().contains(expected), "{error}");
+        assert_eq!(error.exit_code(), i32::from(Exit::Usage.code()));
+    }
+
+    #[test]
+    fn the_definition_of_the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_repeated_source_keeps_its_order() {
+        let cli = parse("plimsoll replay -c a.yaml --source db=1 --source ev=2 --source db=3");
+        let Command::Replay(replay) = cli.unwrap().command else { panic!("not replay") };
+        let sources: Vec<_> = replay.sources.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(sources, ["db", "ev", "db"]);
+    }
+
+    #[test]
+    fn replay_takes_a_definition_or_folders() {
+        assert!(parse("plimsoll replay pipelines/a pipelines/b --output table --levels").is_ok());
+        refuses("plimsoll replay", "<--config <FILE>|FOLDER>");
+        refuses("plimsoll replay -c a.yaml folder", "cannot be used with");
+        refuses("plimsoll replay -c a.yaml --source db", "NAME=FILE");
+    }
+
+    #[test]
+    fn a_misspelt_command_is_met_with_the_right_one() {
+        refuses("plimsoll chek a.yaml", "'check'");
+        refuses("plimsoll clickhouse migrate", "--config");
+    }
+
+    #[test]
+    fn global_flags_stand_anywhere() {
+        let cli = parse("plimsoll run -c a.yaml --log-format json -vv").unwrap();
+        assert_eq!((cli.global.log_format, cli.global.verbose), (LogFormat::Json, 2));
+    }
+
+    #[test]
+    fn every_flag_has_an_environment_variable_of_its_name() {
+        fn visit(command: &clap::Command) {
+            for argument in command.get_arguments() {
+                let Some(long) = argument.get_long() else { continue };
+                if ["help", "version"].contains(&long) {
+                    continue;
+                }
+                let expected = format!("PLIMSOLL_{}", long.replace('-', "_").to_uppercase());
+                let variable = argument.get_env().and_then(|name| name.to_str());
+                assert_eq!(variable, Some(expected.as_str()), "--{long}");
+            }
+            command.get_subcommands().for_each(visit);
+        }
+        visit(&Cli::command());
+    }
+
+    #[test]
+    fn every_exit_code_stands_in_the_help() {
+        let help = Cli::command().render_help().to_string();
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        for exit in Exit::ALL {
+            assert!(help.contains(&format!("{} {}", exit.code(), exit.meaning())), "{exit:?}");
+        }
+    }
+}

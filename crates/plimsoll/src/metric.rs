@@ -1,0 +1,181 @@
+//! Every metric that the program serves: its name, unit, meaning, and what to do when it moves.
+//!
+//! `docs/operations.md` lists the same table; a test compares them.
+
+use metrics::Unit;
+
+/// What the value does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// It only grows while the process lives.
+    Counter,
+    /// It goes up and down.
+    Gauge,
+    /// A distribution.
+    Histogram,
+}
+
+impl Shape {
+    /// The name in the exposition format.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Shape::Counter => "counter",
+            Shape::Gauge => "gauge",
+            Shape::Histogram => "histogram",
+        }
+    }
+}
+
+/// One metric.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    /// The name that scrapers see.
+    pub name: &'static str,
+    /// What the value does.
+    pub shape: Shape,
+    /// What is counted.
+    pub unit: Unit,
+    /// The labels of its series.
+    pub labels: &'static [&'static str],
+    /// What it says; one sentence without a final stop.
+    pub meaning: &'static str,
+    /// What to do when it moves; empty if nothing ever has to be done.
+    pub action: &'static str,
+}
+
+macro_rules! metrics_table {
+    ($($id:ident: $name:literal, $shape:ident, $unit:ident, [$($label:literal),*], $meaning:literal, $action:literal;)*) => {
+        $(
+            #[doc = $meaning]
+            pub const $id: Metric = Metric {
+                name: $name,
+                shape: Shape::$shape,
+                unit: Unit::$unit,
+                labels: &[$($label),*],
+                meaning: $meaning,
+                action: $action,
+            };
+        )*
+        /// Every metric, in the order of a record's way through the program.
+        pub const ALL: &[Metric] = &[$($id),*];
+    };
+}
+
+metrics_table! {
+    RECORDS_READ: "plimsoll_records_read_total", Counter, Count, ["source"],
+        "Records read from a source", "Stands still while others grow: look at the producer, then at /readyz.";
+    BYTES_READ: "plimsoll_read_bytes_total", Counter, Bytes, ["source"],
+        "Bytes of the records read from a source", "";
+    RECORDS_USED: "plimsoll_records_used_total", Counter, Count, ["source"],
+        "Records that became rows", "Zero while records are read: the format or the mapping is wrong.";
+    RECORDS_IRRELEVANT: "plimsoll_records_irrelevant_total", Counter, Count, ["source"],
+        "Records that were read well and say nothing about a resource", "";
+    RECORDS_REJECTED: "plimsoll_records_rejected_total", Counter, Count, ["source", "reason"],
+        "Records that could not be used, by reason", "Read the kept excerpts; `lost` means that retention was faster than we were.";
+    ROWS_LATE: "plimsoll_rows_late_total", Counter, Count, ["source"],
+        "Rows that came later than `reorder` allows and were applied at a later tick", "Grows steadily: raise `reorder` of the source.";
+    PARTITIONS: "plimsoll_partitions", Gauge, Count, ["source", "state"],
+        "Partitions by state: alive, idle, set_aside, finished", "Any in `set_aside`: it has unread records but makes no progress; look at the broker.";
+    PARTITION_LAG: "plimsoll_partition_lag_records", Gauge, Count, ["source", "partition"],
+        "Records between the reader and the end of the partition", "Grows for long: more arrives than this machine reads; give it more cores. ClickHouse is never the cause.";
+    LAG: "plimsoll_lag_seconds", Gauge, Seconds, [],
+        "Wall clock minus the last closed tick: how old the newest verdict can be", "Above a minute: some partition holds the clock; see plimsoll_partitions and plimsoll_partition_lag_records.";
+    TICKS_CLOSED: "plimsoll_ticks_closed_total", Counter, Count, [],
+        "Seconds of event time that were judged", "Stands still: nothing is judged; see plimsoll_lag_seconds.";
+    ROWS_PENDING: "plimsoll_rows_pending", Gauge, Count, [],
+        "Rows that wait in the merge for their tick to close", "Near its bound: one partition is far behind the others; readers are held back until it catches up.";
+    LIMITS_HIT: "plimsoll_limits_hit_total", Counter, Count, ["limit"],
+        "How often a named bound was reached (holders, sessions, rejects kept, …)", "Grows: something is larger than planned for; docs/config.md names each bound.";
+    RESOURCE_HELD: "plimsoll_resource_units_held", Gauge, Count, ["resource"],
+        "Units of a resource that are held now", "";
+    RESOURCE_USABLE: "plimsoll_resource_units_usable", Gauge, Count, ["resource"],
+        "Units of a resource that can be held: its limit minus what is reserved", "Absent: no limit is known, so no time to exhaustion can be given; set `limit`.";
+    HOLDERS: "plimsoll_holders", Gauge, Count, ["resource"],
+        "Holders that the ledger remembers", "";
+    SESSIONS: "plimsoll_sessions", Gauge, Count, ["resource"],
+        "Open sessions that the ledger knows by their id", "";
+    LEDGER_DOUBT: "plimsoll_ledger_doubts", Gauge, Count, ["resource"],
+        "Reasons why the ledger's count may be off", "Not zero for long: the incident texts say why; often a log that lacks connection lines.";
+    INCIDENTS_OPEN: "plimsoll_incidents_open", Gauge, Count, ["severity"],
+        "Incidents that are open", "";
+    TRANSITIONS: "plimsoll_transitions_total", Counter, Count, ["change"],
+        "Changes of incidents: opened, updated, resolved", "";
+    COMMITS: "plimsoll_commits_total", Counter, Count, [],
+        "Transactions of the store", "";
+    COMMIT_SECONDS: "plimsoll_commit_seconds", Histogram, Seconds, [],
+        "Time that one durable commit took", "Above a second: the disk is slow or full; pages are late by as much.";
+    COMMIT_FAILURES: "plimsoll_commit_failures_total", Counter, Count, [],
+        "Commits that failed", "Any: free the disk or repair it; nothing is sent and nothing is lost meanwhile.";
+    STORE_BYTES: "plimsoll_store_bytes", Gauge, Bytes, [],
+        "Size of the store's file and its evidence segments", "";
+    OUTBOX_PENDING: "plimsoll_outbox_pending", Gauge, Count, ["sink"],
+        "Deliveries that a sink has not accepted yet", "Grows: the sink is down or refuses; see plimsoll_deliveries_total and /readyz.";
+    OUTBOX_OLDEST: "plimsoll_outbox_oldest_seconds", Gauge, Seconds, ["sink"],
+        "Age of the oldest delivery that a sink has not accepted", "Above a minute for a pager: people are not being told; use another channel now.";
+    DELIVERIES: "plimsoll_deliveries_total", Counter, Count, ["sink", "outcome"],
+        "Attempts to deliver, by outcome: accepted, later, refused", "Any `refused`: repetition cannot help; correct the key, address or table and restart.";
+    BUILD_INFO: "plimsoll_build_info", Gauge, Count, ["version"],
+        "Always 1; the label says which build runs", "";
+}
+
+/// Tells the recorder every name, unit and meaning. Call it once, after the recorder stands.
+pub fn describe() {
+    for metric in ALL {
+        match metric.shape {
+            Shape::Counter => metrics::describe_counter!(metric.name, metric.unit, metric.meaning),
+            Shape::Gauge => metrics::describe_gauge!(metric.name, metric.unit, metric.meaning),
+            Shape::Histogram => {
+                metrics::describe_histogram!(metric.name, metric.unit, metric.meaning);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    use super::*;
+
+    #[test]
+    fn names_follow_the_conventions_that_promtool_checks() {
+        for metric in ALL {
+            let name = metric.name;
+            assert!(name.starts_with("plimsoll_"), "{name}");
+            assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
+            assert_eq!(name.ends_with("_total"), metric.shape == Shape::Counter, "{name}");
+            for reserved in ["_count", "_sum", "_bucket"] {
+                assert!(!name.ends_with(reserved), "{name}");
+            }
+            match metric.unit {
+                Unit::Seconds => assert!(name.contains("_seconds"), "{name}"),
+                Unit::Bytes => assert!(name.contains("_bytes"), "{name}"),
+                _ => assert!(!name.contains("_seconds") && !name.contains("_bytes"), "{name}"),
+            }
+            assert!(!metric.meaning.is_empty() && !metric.meaning.ends_with('.'), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_name_stands_once() {
+        for (at, metric) in ALL.iter().enumerate() {
+            assert!(ALL[..at].iter().all(|other| other.name != metric.name), "{}", metric.name);
+        }
+    }
+
+    #[test]
+    fn the_page_shows_each_metric_under_its_own_name() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        metrics::with_local_recorder(&recorder, || {
+            describe();
+            metrics::counter!(RECORDS_READ.name, "source" => "db").increment(3);
+            metrics::gauge!(LAG.name).set(1.5);
+        });
+        let page = handle.render();
+        assert!(page.contains("# HELP plimsoll_lag_seconds Wall clock minus"), "{page}");
+        assert!(page.contains("# TYPE plimsoll_records_read_total counter"), "{page}");
+        assert!(page.contains("plimsoll_records_read_total{source=\"db\"} 3"), "{page}");
+        assert!(page.contains("plimsoll_lag_seconds 1.5"), "{page}");
+    }
+}
