@@ -40,9 +40,6 @@ pub struct Batch {
     pub rejects_beyond: [u64; crate::RejectReason::ALL.len()],
     /// The bytes of the records.
     pub bytes: u64,
-    /// The offset and event time of every record that had a plausible time, in the order of the
-    /// records; also of those that gave no row, because time goes on with them.
-    pub times: Vec<(i64, Time)>,
 }
 
 impl Batch {

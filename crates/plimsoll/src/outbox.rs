@@ -45,7 +45,7 @@ pub fn record(
         Outcome::Refused { error } => (DeliveryState::Refused { at: now, error }, Next::Proceed),
         Outcome::Later { after, error } => {
             let attempts = attempts.saturating_add(1);
-            let delay = Backoff::default().delay(attempts, after, random);
+            let delay = Backoff::default().delay(attempts, random, after);
             let state = DeliveryState::Pending { attempts, last_error: Some(error) };
             (state, Next::RetryAfter(delay))
         }

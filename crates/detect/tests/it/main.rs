@@ -1,5 +1,4 @@
-//! What the judge makes of small scripts of rows.
+//! What the judge makes of small scripts of rows, and of generated runs.
 
 mod ledger;
 mod script;
-//! The detectors on generated runs.
