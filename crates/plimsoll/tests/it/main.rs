@@ -6,6 +6,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says what failed by panicking")]
 
+mod order;
 #[path = "../parts/mod.rs"]
 mod parts;
 mod real;
+mod scenario;
+mod topics;
