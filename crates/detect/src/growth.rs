@@ -17,7 +17,8 @@ use crate::view::ResourceView;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GrowthSettings {
-    /// How long people need to act; scales every horizon.
+    /// How long people need to act; scales every horizon. It is set once, for the pipeline.
+    #[serde(skip)]
     pub response_time: Duration,
     /// The loudest severity that may be used.
     pub severity: Severity,
@@ -56,6 +57,11 @@ impl Growth {
     /// A detector that has seen nothing.
     pub fn new(settings: GrowthSettings) -> Growth {
         Growth { settings, total: None, open: None }
+    }
+
+    /// Judges by other settings from now on: those of a restored detector may have changed.
+    pub fn configure(&mut self, settings: GrowthSettings) {
+        self.settings = settings;
     }
 
     /// Judges one resource at the end of tick `second`. Ticks come in order; gaps are allowed and

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::book::{Book, Rules, Witness};
 use crate::detector::Verdict;
+use crate::growth::Growth;
 use crate::ledger::{Ledger, forget_lives, remember_life};
 use crate::panes::Proof;
 use crate::refusal::Refusal;
@@ -32,6 +33,7 @@ pub struct Step {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Resource {
     pub ledger: Ledger,
+    growth: Option<Growth>,
     refusal: Refusal,
 }
 
@@ -80,6 +82,13 @@ impl Judge {
             let name = judge.state.resources[place].ledger.name().to_owned();
             judge.configs.push(judge.config(&name));
             judge.places.insert(name, place);
+            let growth = &mut judge.state.resources[place].growth;
+            match judge.settings.growth() {
+                Some(settings) => {
+                    growth.iter_mut().for_each(|known| known.configure(settings.clone()))
+                }
+                None => *growth = None,
+            }
         }
         let names: Vec<String> = judge.settings.resources.keys().cloned().collect();
         for name in names {
@@ -187,7 +196,7 @@ impl Judge {
     }
 
     fn decide(&mut self, place: usize, second: Second, step: &mut Step) {
-        let Resource { ledger, refusal } = &mut self.state.resources[place];
+        let Resource { ledger, growth, refusal } = &mut self.state.resources[place];
         ledger.end_tick(second);
         if !ledger.is_seen() {
             return;
@@ -195,9 +204,18 @@ impl Judge {
         let view = ledger.view(&self.configs[place], second);
         let pause_s = self.settings.pause_seconds();
         let mut verdicts: Vec<(Witness, Verdict)> = Vec::new();
+        let mut grower = None;
+        if let Some(settings) = self.settings.growth() {
+            let growth = growth.get_or_insert_with(|| Growth::new(settings));
+            let verdict = growth.step(second, &view);
+            if let Verdict::Found(finding) = &verdict {
+                grower = Some(finding.owner.clone());
+            }
+            verdicts.push((Witness::Growth, verdict));
+        }
         if let Some(settings) = self.settings.detectors.refusal_at_limit.on() {
             let refused = ledger.refused();
-            let verdict = refusal.step(settings, pause_s, second, &view, refused, None);
+            let verdict = refusal.step(settings, pause_s, second, &view, refused, grower.as_ref());
             verdicts.push((Witness::Refusal, verdict));
             for ((dimension, value), verdict) in
                 refusal.step_narrow(settings, pause_s, second, &view, refused)

@@ -1,4 +1,4 @@
-//! What the judge makes of small scripts of rows, and of generated runs.
+//! What the judge makes of small scripts of rows, and the detectors of generated runs.
 
 mod ledger;
 mod script;
