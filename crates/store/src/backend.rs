@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::{BackendError, StorageBackend};
 
+use crate::fault::Fault;
+
 /// Whether what was written may be lost.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Health(Arc<AtomicBool>);
@@ -48,6 +50,7 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
 pub(crate) struct Watched {
     pub(crate) inner: Box<dyn StorageBackend>,
     pub(crate) health: Health,
+    pub(crate) fault: Option<Fault>,
 }
 
 impl StorageBackend for Watched {
@@ -64,6 +67,9 @@ impl StorageBackend for Watched {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        if self.fault == Some(Fault::DatabaseNotSynced) {
+            return Ok(());
+        }
         self.health.synced(self.inner.sync_data())
     }
 

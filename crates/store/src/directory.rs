@@ -10,9 +10,6 @@ use redb::backends::FileBackend;
 
 use crate::{Disk, Error};
 
-/// The database file.
-pub(crate) const DATABASE_FILE: &str = "plimsoll.redb";
-
 /// The file that one process at a time has locked; it holds that process's id.
 pub(crate) const LOCK_FILE: &str = "lock";
 
@@ -63,9 +60,8 @@ fn private() -> OpenOptions {
 }
 
 impl Disk for Directory {
-    fn database(&self) -> io::Result<Box<dyn StorageBackend>> {
-        let file = private().truncate(false).open(self.file(DATABASE_FILE))?;
-        self.sync_directory()?;
+    fn database(&self, name: &str) -> io::Result<Box<dyn StorageBackend>> {
+        let file = private().truncate(false).open(self.file(name))?;
         let backend = FileBackend::new(file).map_err(io::Error::other)?;
         Ok(Box::new(backend))
     }
@@ -74,9 +70,7 @@ impl Disk for Directory {
         let mut names = Vec::new();
         for entry in fs::read_dir(&self.path)? {
             if let Ok(name) = entry?.file_name().into_string() {
-                if name != DATABASE_FILE && name != LOCK_FILE {
-                    names.push(name);
-                }
+                names.push(name);
             }
         }
         names.sort();

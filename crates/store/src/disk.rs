@@ -10,10 +10,10 @@ use redb::StorageBackend;
 /// Every method is one step that a power cut can come before or after. A file's content is
 /// durable after [`Disk::sync`], its name after [`Disk::sync_directory`].
 pub trait Disk: Debug + Send + Sync {
-    /// The database file, created empty if it is absent; its name is durable on return.
-    fn database(&self) -> io::Result<Box<dyn StorageBackend>>;
+    /// Opens file `name` for a database; an absent one is created empty.
+    fn database(&self, name: &str) -> io::Result<Box<dyn StorageBackend>>;
 
-    /// The names of all other files.
+    /// The names of all files, in order.
     fn list(&self) -> io::Result<Vec<String>>;
 
     /// The content of file `name`.

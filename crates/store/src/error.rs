@@ -16,7 +16,10 @@ pub enum Retry {
     Never,
 }
 
-/// Why a call of the store failed. Nothing of a failed call is visible afterwards.
+/// Why a call of the store failed.
+///
+/// Nothing of the failed call is visible afterwards; with [`Error::Disk`] and [`Error::Poisoned`] a
+/// restart tells whether it became durable.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

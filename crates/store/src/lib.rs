@@ -36,6 +36,7 @@ mod commit;
 mod directory;
 mod disk;
 mod error;
+mod fault;
 mod segment;
 #[cfg(feature = "simulation")]
 pub mod simulation;

@@ -9,9 +9,11 @@ use redb::{
     Builder, ConcurrencyMode, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, ReadableTable,
 };
 
-use crate::directory::{DATABASE_FILE, Directory};
+use crate::store::DATABASE_FILE;
 use crate::tables::{self, decode, meta};
-use crate::{Checkpoint, Decided, Disk, Error, Ordered, Recovered, SegmentEntry, segment};
+use crate::{
+    Checkpoint, Decided, Directory, Disk, Error, Ordered, Recovered, SegmentEntry, segment,
+};
 
 /// The store of a pipeline that another process may be running, for reading.
 ///

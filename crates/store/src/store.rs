@@ -8,6 +8,7 @@ use plimsoll_model::DeliveryState;
 use redb::{Builder, ConcurrencyMode, Database, Durability, ReadableDatabase, WriteTransaction};
 
 use crate::backend::{Health, Watched};
+use crate::fault::Fault;
 use crate::tables::{self, FORMAT_VERSION, meta};
 use crate::{
     Commit, Directory, Disk, Error, Ordered, Recovered, SegmentEntry, Snapshot, segment,
@@ -16,6 +17,9 @@ use crate::{
 
 /// The file that says which version wrote the directory. It is read before anything is touched.
 pub(crate) const FORMAT_FILE: &str = "format";
+
+/// The database file.
+pub(crate) const DATABASE_FILE: &str = "plimsoll.redb";
 
 /// The file that takes space only to give it back when the disk is full.
 pub(crate) const BALLAST_FILE: &str = "ballast";
@@ -35,7 +39,7 @@ pub struct Options {
     pub verify: bool,
     /// A fault to plant.
     #[cfg(feature = "simulation")]
-    pub fault: Option<crate::simulation::Fault>,
+    pub fault: Option<Fault>,
 }
 
 impl Options {
@@ -98,7 +102,40 @@ impl Store {
     /// Fails with [`Error::Conflict`] if a transition differs from the durable one of its name.
     pub fn commit(&mut self, commit: &Commit) -> Result<(), Error> {
         let segment = self.guarded(|store| store.write_segment(commit))?;
-        self.write(|transaction| transaction::commit(transaction, commit, segment.as_ref()))
+        let fault = self.fault();
+        if fault == Some(Fault::CheckpointFirst) {
+            self.write(|transaction| transaction::advance(transaction, commit, fault))?;
+        }
+        self.write(|transaction| {
+            transaction::commit(transaction, commit, segment.as_ref(), fault)
+        })?;
+        self.finish_planted(commit, segment.as_ref())
+    }
+
+    /// What a planted fault has left for after the transaction.
+    fn finish_planted(
+        &mut self,
+        commit: &Commit,
+        segment: Option<&(String, SegmentEntry)>,
+    ) -> Result<(), Error> {
+        match (self.fault(), segment) {
+            (fault @ Some(Fault::OutboxLater), segment) => {
+                let name = segment.map(|(name, _)| name.as_str());
+                self.write(|transaction| transaction::order(transaction, commit, name, fault))
+            }
+            (Some(Fault::SegmentRegisteredFirst), Some((name, _))) => {
+                self.put_file(name, &segment::encode(commit.tick, &commit.evidence).0)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The fault to plant: none, outside tests.
+    fn fault(&self) -> Option<Fault> {
+        #[cfg(feature = "simulation")]
+        return self.options.fault;
+        #[cfg(not(feature = "simulation"))]
+        None
     }
 
     /// Records what became of delivery `sequence`; durable on return.
@@ -125,8 +162,27 @@ impl Store {
         Ok(Snapshot { transaction: database.begin_read()?, disk: Arc::clone(&self.disk) })
     }
 
+    /// Opens the database. A new one gets its name only when it is whole, because the engine
+    /// cannot open a file whose creation was interrupted.
     fn open_database(&self) -> Result<Database, Error> {
-        let backend = Watched { inner: self.disk.database()?, health: self.health.clone() };
+        let names = self.disk.list()?;
+        if !names.iter().any(|name| name == DATABASE_FILE) {
+            let temporary = format!("{DATABASE_FILE}{}", segment::TEMPORARY_SUFFIX);
+            if names.contains(&temporary) {
+                self.disk.delete(&temporary)?;
+            }
+            self.open_engine(&temporary)?.close()?;
+            self.rename_durably(&temporary, DATABASE_FILE)?;
+        }
+        self.open_engine(DATABASE_FILE)
+    }
+
+    fn open_engine(&self, name: &str) -> Result<Database, Error> {
+        let backend = Watched {
+            inner: self.disk.database(name)?,
+            health: self.health.clone(),
+            fault: self.fault(),
+        };
         let database = Builder::new()
             .set_cache_size(self.options.cache_bytes)
             .set_concurrency_mode(ConcurrencyMode::SingleWriter)
@@ -154,6 +210,9 @@ impl Store {
     }
 
     fn delete_unregistered(&mut self) -> Result<(), Error> {
+        if self.fault() == Some(Fault::UnregisteredKept) {
+            return Ok(());
+        }
         let registered = self.snapshot()?.segments()?;
         for name in self.disk.list()? {
             let ours = name.ends_with(segment::SUFFIX) || name.ends_with(segment::TEMPORARY_SUFFIX);
@@ -175,7 +234,9 @@ impl Store {
             return Ok(known);
         }
         let (file, entry) = segment::encode(commit.tick, &commit.evidence);
-        self.put_file(&name, &file)?;
+        if self.fault() != Some(Fault::SegmentRegisteredFirst) {
+            self.put_file(&name, &file)?;
+        }
         Ok(Some((name, entry)))
     }
 
@@ -183,9 +244,17 @@ impl Store {
     fn put_file(&self, name: &str, content: &[u8]) -> Result<(), Error> {
         let temporary = format!("{name}{}", segment::TEMPORARY_SUFFIX);
         self.disk.write(&temporary, content)?;
-        self.health.synced(self.disk.sync(&temporary))?;
-        self.disk.rename(&temporary, name)?;
-        self.health.synced(self.disk.sync_directory())?;
+        if self.fault() != Some(Fault::SegmentNotSynced) {
+            self.health.synced(self.disk.sync(&temporary))?;
+        }
+        self.rename_durably(&temporary, name)
+    }
+
+    fn rename_durably(&self, from: &str, to: &str) -> Result<(), Error> {
+        self.disk.rename(from, to)?;
+        if self.fault() != Some(Fault::DirectoryNotSynced) {
+            self.health.synced(self.disk.sync_directory())?;
+        }
         Ok(())
     }
 
@@ -241,7 +310,7 @@ impl Store {
         match &result {
             // The engine refuses to go on after any failed write: it has to be opened again.
             Err(Error::Full { .. }) => self.database = None,
-            Err(Error::Disk(_)) => self.health.poison(),
+            Err(Error::Disk(_) | Error::Poisoned | Error::Corrupt(_)) => self.health.poison(),
             _ => {}
         }
         result

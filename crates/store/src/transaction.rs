@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::commit::identity;
+use crate::fault::Fault;
 use crate::tables::{self, decode, encode, meta};
 use crate::{Checkpoint, Commit, Decided, Error, NewDelivery, RejectsBeyond, SegmentEntry};
 
@@ -22,6 +23,7 @@ pub(crate) fn commit(
     transaction: &WriteTransaction,
     commit: &Commit,
     segment: Option<&(String, SegmentEntry)>,
+    fault: Option<Fault>,
 ) -> Result<(), Error> {
     for (transition, decided_at) in &commit.transitions {
         insert_transition(transaction, transition, *decided_at)?;
@@ -30,23 +32,37 @@ pub(crate) fn commit(
         let mut segments = transaction.open_table(tables::SEGMENTS)?;
         segments.insert(name.as_str(), encode(entry).as_slice())?;
     }
-    order(transaction, commit, segment.map(|(name, _)| name.as_str()))?;
+    if fault != Some(Fault::OutboxLater) {
+        order(transaction, commit, segment.map(|(name, _)| name.as_str()), fault)?;
+    }
     for (sequence, state) in &commit.states {
         set_state(transaction, *sequence, state)?;
     }
-    let decided: Option<Second> = single(transaction, meta::DECIDED_THROUGH)?;
-    if decided < Some(commit.tick) {
-        set_single(transaction, meta::DECIDED_THROUGH, &commit.tick)?;
+    if fault != Some(Fault::MarksNotJournaled) {
+        journal(transaction, commit.tick, &commit.marks)?;
     }
-    journal(transaction, commit.tick, &commit.marks)?;
-    if let Some(checkpoint) = &commit.checkpoint {
-        set_checkpoint(transaction, commit.tick, checkpoint)?;
-    }
+    advance(transaction, commit, fault)?;
     insert_rejects(transaction, &commit.rejects)?;
     for beyond in &commit.rejects_beyond {
         count_beyond(transaction, beyond)?;
     }
     Ok(())
+}
+
+/// Moves the last decided tick and the checkpoint forward.
+pub(crate) fn advance(
+    transaction: &WriteTransaction,
+    commit: &Commit,
+    fault: Option<Fault>,
+) -> Result<(), Error> {
+    let decided: Option<Second> = single(transaction, meta::DECIDED_THROUGH)?;
+    if decided < Some(commit.tick) {
+        set_single(transaction, meta::DECIDED_THROUGH, &commit.tick)?;
+    }
+    match &commit.checkpoint {
+        Some(checkpoint) => set_checkpoint(transaction, commit.tick, checkpoint, fault),
+        None => Ok(()),
+    }
 }
 
 fn insert_transition(
@@ -87,12 +103,14 @@ pub(crate) fn order(
     transaction: &WriteTransaction,
     commit: &Commit,
     segment: Option<&str>,
+    fault: Option<Fault>,
 ) -> Result<(), Error> {
     let mut next: u64 = single(transaction, meta::OUTBOX_NEXT)?.unwrap_or(0);
     for new in &commit.deliveries {
         let identity = identity(new);
         let mut orders = transaction.open_table(tables::ORDERS)?;
-        if orders.get(identity.as_str())?.is_some() {
+        let known = orders.get(identity.as_str())?.is_some();
+        if known && fault != Some(Fault::OrderedTwice) {
             continue;
         }
         orders.insert(identity.as_str(), next)?;
@@ -172,10 +190,11 @@ fn journal(transaction: &WriteTransaction, tick: Second, marks: &[Mark]) -> Resu
 }
 
 /// Replaces an older checkpoint and drops the journal that it covers.
-pub(crate) fn set_checkpoint(
+fn set_checkpoint(
     transaction: &WriteTransaction,
     tick: Second,
     checkpoint: &Checkpoint,
+    fault: Option<Fault>,
 ) -> Result<(), Error> {
     if checkpoint.tick != tick {
         return Err(Error::Invalid(format!(
@@ -189,7 +208,11 @@ pub(crate) fn set_checkpoint(
     }
     set_single(transaction, meta::CHECKPOINT, checkpoint)?;
     let mut journal = transaction.open_table(tables::JOURNAL)?;
-    journal.retain_in(..=(tick.0, u32::MAX), |_, _| false)?;
+    let through = match fault {
+        Some(Fault::JournalDroppedWhole) => i64::MAX,
+        _ => tick.0,
+    };
+    journal.retain_in(..=(through, u32::MAX), |_, _| false)?;
     Ok(())
 }
 
