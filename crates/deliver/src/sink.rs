@@ -11,7 +11,7 @@ pub enum Sink {
     /// Calls people.
     PagerDuty(PagerDuty),
     /// Keeps rows.
-    ClickHouse(ClickHouse),
+    ClickHouse(Box<ClickHouse>),
 }
 
 impl Sink {
@@ -32,5 +32,17 @@ impl Sink {
             Sink::PagerDuty(sink) => sink.deliver(delivery).await,
             Sink::ClickHouse(sink) => sink.deliver(delivery, evidence).await,
         }
+    }
+}
+
+impl From<PagerDuty> for Sink {
+    fn from(sink: PagerDuty) -> Sink {
+        Sink::PagerDuty(sink)
+    }
+}
+
+impl From<ClickHouse> for Sink {
+    fn from(sink: ClickHouse) -> Sink {
+        Sink::ClickHouse(Box::new(sink))
     }
 }

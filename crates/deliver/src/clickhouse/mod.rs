@@ -71,6 +71,7 @@ pub struct ClickHouse {
     name: String,
     database: String,
     url: Url,
+    password: Option<Secret>,
     timeout: Duration,
     client: Client,
 }
@@ -90,8 +91,7 @@ impl ClickHouse {
         if config.timeout.is_zero() {
             return Err(Error::Config(format!("`timeout` of sink `{name}` must be above zero")));
         }
-        // Blocks are small, and ours alone: the server must neither gather them with others
-        // (asynchronous inserts) nor take one twice.
+        // Blocks are a few kilobytes, so compressing them is not worth a setting.
         let mut client = Client::default()
             .with_url(url.as_str())
             .with_compression(Compression::None)
@@ -100,7 +100,14 @@ impl ClickHouse {
         if let Some(password) = &config.password {
             client = client.with_password(password.reveal());
         }
-        Ok(ClickHouse { name, database: config.database, url, timeout: config.timeout, client })
+        Ok(ClickHouse {
+            name,
+            database: config.database,
+            url,
+            password: config.password,
+            timeout: config.timeout,
+            client,
+        })
     }
 
     /// The sink's name in the configuration.
@@ -129,9 +136,12 @@ impl ClickHouse {
     /// Evidence goes first and the current state last: a reader who sees an incident finds its
     /// proof. If an attempt fails between tables, the repetition completes it.
     ///
-    /// Rows are refused only if they can never be written: a page instead of rows, or evidence
-    /// that has not the schema of [`plimsoll_model::evidence`]. Everything else can be repaired
-    /// at the server, so it is `Later`.
+    /// `evidence` are the rows of the segment that the delivery names; all its transitions belong
+    /// to one pipeline. A named segment that is not handed over is waited for (`Later`).
+    ///
+    /// Rows are refused only if they can never be written: a page instead of rows, evidence that
+    /// has not the schema of [`plimsoll_model::evidence`], or evidence without any transition.
+    /// Everything else can be repaired at the server, so it is `Later`.
     pub async fn deliver(&self, delivery: &Delivery, evidence: Option<&RecordBatch>) -> Outcome {
         let Payload::Rows { transitions, segment } = &delivery.payload else {
             let error = format!("sink `{}` takes rows, not pages", self.name);
@@ -146,7 +156,14 @@ impl ClickHouse {
             Err(error) => return Outcome::Refused { error },
         };
         // Evidence does not say its pipeline; all rows of a delivery belong to one.
-        let pipeline = transitions.first().map_or("", |(transition, _)| &transition.pipeline);
+        let pipeline = match transitions.first() {
+            Some((transition, _)) => transition.pipeline.as_str(),
+            None if evidence.is_none() => return accepted(0, 0),
+            None => {
+                let error = "evidence without a transition belongs to no pipeline".to_owned();
+                return Outcome::Refused { error };
+            }
+        };
         let events: Vec<IncidentRow> = transitions.iter().map(IncidentRow::new).collect();
         let states = rows::newest(&events);
         let evidence = evidence.as_ref().map_or_else(Vec::new, |rows| rows.rows(pipeline));
@@ -156,9 +173,7 @@ impl ClickHouse {
             self.insert::<IncidentRow>("incidents", &delivery.key, &states).await
         });
         match written.await {
-            Ok(()) => Outcome::Accepted {
-                answer: format!("{} transitions, {} evidence rows", events.len(), evidence.len()),
-            },
+            Ok(()) => accepted(events.len(), evidence.len()),
             Err(error) => {
                 // The table may have changed since its columns were looked up.
                 self.client.clear_cached_metadata().await;
@@ -180,9 +195,12 @@ impl ClickHouse {
             return Ok(());
         }
         let client = self.client.clone().with_database(&self.database);
+        // A block is ours alone: the server must neither gather it with others (asynchronous
+        // inserts) nor take it twice.
         let mut insert = client
             .insert::<R>(table)
             .await?
+            .with_timeouts(Some(self.timeout), Some(self.timeout))
             .with_setting("async_insert", "0")
             .with_setting("insert_deduplicate", "1")
             .with_setting("insert_deduplication_token", format!("{key}/{table}"));
@@ -193,20 +211,28 @@ impl ClickHouse {
     }
 
     /// Runs one exchange within the time limit, and words its error for a person.
+    ///
+    /// The client's own limits, which also end its background task, have passed by then or pass
+    /// soon after.
     async fn within<T>(
         &self,
         exchange: impl Future<Output = clickhouse::error::Result<T>>,
     ) -> Result<T, Error> {
+        let place = address::place(&self.url);
         match tokio::time::timeout(self.timeout, exchange).await {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(failure::worded(&address::place(&self.url), &error)),
-            Err(_) => Err(Error::Unavailable(format!(
-                "clickhouse at {} did not answer within {:?}",
-                address::place(&self.url),
-                self.timeout
-            ))),
+            Ok(Err(error)) => Err(failure::worded(&place, &error, self.password.as_ref())),
+            Err(_) => {
+                let timeout = self.timeout;
+                let error = format!("clickhouse at {place} did not answer within {timeout:?}");
+                Err(Error::Unavailable(error))
+            }
         }
     }
+}
+
+fn accepted(events: usize, evidence: usize) -> Outcome {
+    Outcome::Accepted { answer: format!("{events} transitions, {evidence} evidence rows") }
 }
 
 /// Whether `text` can stand in SQL without quotes.
