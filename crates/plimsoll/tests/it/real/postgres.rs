@@ -1,8 +1,12 @@
+use std::collections::HashSet;
+use std::path::Path;
 use std::time::Duration;
 
+use jiff::fmt::strtime;
+use plimsoll_model::Time;
 use tokio_postgres::error::SqlState;
 
-use crate::parts::estate::{self, Estate};
+use crate::parts::estate::{self, Count, Estate};
 use crate::parts::postgres::PostgresPart;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -40,7 +44,7 @@ async fn postgres_logs_sessions() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_estate_leaks_until_the_server_refuses() {
-    let postgres = PostgresPart::start(60, 3).await.unwrap();
+    let mut postgres = PostgresPart::start(60, 3).await.unwrap();
     let mut estate = Estate::start(&postgres, 7).await.unwrap();
     let patience = Duration::from_secs(60);
     let full = |estate: &Estate| estate.counts().last().is_some_and(|count| count.sessions > 20);
@@ -54,4 +58,43 @@ async fn an_estate_leaks_until_the_server_refuses() {
     let counts = estate.stop().await.unwrap();
     assert!(counts.is_sorted_by_key(|count| count.at));
     assert!(counts.iter().all(|count| count.sessions <= 60));
+    postgres.stop();
+    check_against_log(&counts, &postgres.log_path());
+}
+
+/// Every count must equal the sessions that the log says were open, but for those that opened or
+/// closed within 200 ms of it. The ledger here is the plainest there is: a sum over all lines.
+#[track_caller]
+fn check_against_log(counts: &[Count], log: &Path) {
+    let mut open = HashSet::new();
+    let mut changes: Vec<(Time, i64)> = Vec::new();
+    for line in std::fs::read_to_string(log).unwrap().lines() {
+        let row: serde_json::Value = serde_json::from_str(line).unwrap();
+        let at = logged_at(row["timestamp"].as_str().unwrap());
+        let session = row["session_id"].as_str().unwrap().to_owned();
+        let message = row["message"].as_str().unwrap();
+        if message.starts_with("connection authorized") {
+            open.insert(session);
+            changes.push((at, 1));
+        } else if (message.starts_with("disconnection") || row["state_code"] == "53300")
+            && open.remove(&session)
+        {
+            changes.push((at, -1));
+        }
+    }
+    assert!(open.is_empty(), "{open:?} never ended");
+    for count in counts {
+        let before = changes.iter().filter(|(at, _)| *at <= count.at);
+        let level: i64 = before.map(|(_, change)| change).sum();
+        let near = |at: &Time| at.micros_since(count.at).abs() <= 200_000;
+        let changing = changes.iter().filter(|(at, _)| near(at)).count() as i64;
+        let off = (level - count.sessions as i64).abs();
+        assert!(off <= changing, "log {level}, {count:?}, {changing} changes nearby");
+    }
+}
+
+fn logged_at(timestamp: &str) -> Time {
+    let local = strtime::parse("%Y-%m-%d %H:%M:%S%.f UTC", timestamp).unwrap().to_datetime();
+    let zoned = local.unwrap().to_zoned(jiff::tz::TimeZone::UTC).unwrap();
+    Time::from_micros(zoned.timestamp().as_microsecond())
 }
