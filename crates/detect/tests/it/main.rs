@@ -1,1 +1,5 @@
 //! The detectors on generated runs.
+
+mod growth_intervals;
+mod growth_pages;
+mod growth_world;
