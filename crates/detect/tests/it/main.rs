@@ -1,4 +1,7 @@
 //! What the judge makes of small scripts of rows, and the detectors of generated runs.
 
+mod growth_intervals;
+mod growth_pages;
+mod growth_world;
 mod ledger;
 mod script;
