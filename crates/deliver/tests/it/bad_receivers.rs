@@ -46,8 +46,13 @@ fn converse(
 /// What each kind of sink makes of such a receiver, in a word: the pager, then the table.
 #[track_caller]
 fn check(head: &'static str, more: &'static str, pause_ms: u64, expected: [&str; 2]) {
-    let url = listen(head, more, Duration::from_millis(pause_ms));
-    let timeout = Duration::from_millis(200);
+    check_at(listen(head, more, Duration::from_millis(pause_ms)), expected);
+}
+
+/// The same for a receiver at `url`.
+#[track_caller]
+fn check_at(url: String, expected: [&str; 2]) {
+    let timeout = Duration::from_secs(1);
     let pager =
         PagerDutyConfig { url: url.clone(), timeout, ..PagerDutyConfig::new(Secret::new(KEY)) };
     let tables = ClickHouseConfig {
@@ -70,7 +75,7 @@ fn check(head: &'static str, more: &'static str, pause_ms: u64, expected: [&str;
     for ((sink, delivery), expected) in attempts.iter().zip(expected) {
         let began = Instant::now();
         let outcome = runtime.block_on(sink.deliver(delivery, None));
-        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
         let (word, text) = match outcome {
             Outcome::Accepted { answer } => ("accepted", answer),
             Outcome::Later { error, .. } => ("later", error),
@@ -104,6 +109,12 @@ fn silence_is_given_up() {
 #[test]
 fn another_protocol_is_given_up() {
     check("SSH-2.0-OpenSSH_9.2\r\n", "", 0, ["later", "later"]);
+}
+
+#[test]
+fn a_receiver_without_tls_is_not_told_anything() {
+    let url = listen("HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n", "", Duration::ZERO);
+    check_at(url.replace("http://", "https://"), ["later", "later"]);
 }
 
 /// The status says it all; a pager whose body never ends has still taken the event.

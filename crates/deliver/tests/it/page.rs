@@ -11,9 +11,13 @@ use crate::receiver::{Alert, Behaviour, Receiver};
 const KEY: &str = "R0123456789abcdef0123456789abcde";
 
 fn sink(url: String) -> PagerDuty {
+    sink_with(url, Duration::from_secs(20))
+}
+
+fn sink_with(url: String, timeout: Duration) -> PagerDuty {
     let mut config = PagerDutyConfig::new(Secret::new(KEY));
     config.url = url;
-    config.timeout = Duration::from_millis(200);
+    config.timeout = timeout;
     PagerDuty::new("oncall", config).unwrap()
 }
 
@@ -23,7 +27,9 @@ fn sink(url: String) -> PagerDuty {
 fn check(behaviours: &[Behaviour], expected: &str, expected_requests: usize) {
     let receiver = Receiver::start();
     receiver.script(behaviours.iter().cloned());
-    let outcome = block_on(sink(receiver.url()).deliver(&deliveries::page(PageAction::Trigger)));
+    let timeout_ms = if behaviours.contains(&Behaviour::Hang) { 1_000 } else { 20_000 };
+    let sink = sink_with(receiver.url(), Duration::from_millis(timeout_ms));
+    let outcome = block_on(sink.deliver(&deliveries::page(PageAction::Trigger)));
     let (word, text) = match &outcome {
         Outcome::Accepted { answer } => ("accepted".to_owned(), answer),
         Outcome::Later { after: None, error } => ("later".to_owned(), error),
