@@ -100,7 +100,7 @@ impl KafkaPart {
 
     fn java(&self, class: &str) -> Result<Command> {
         let java = Path::new("/usr/bin/java");
-        ensure!(java.exists(), "Java 17 is not installed; run `.ci/install`");
+        ensure!(java.exists(), "Java is not installed; run `.ci/install`");
         let mut command = process::command(java, None, Orphan::Kill);
         // A short life on few cores: the plain collector and the quick compiler start sooner.
         command.args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"]);
