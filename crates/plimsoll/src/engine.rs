@@ -17,7 +17,7 @@ use plimsoll_model::{
 };
 use plimsoll_store::{Checkpoint, Commit, NewDelivery, RejectsBeyond, Store};
 
-use crate::fault::{Fault, is_planted};
+use crate::fault::{Fault, Planted, is_planted};
 use crate::plan::{Planner, Silent};
 
 /// How long state may stay undurable while nothing happens.
@@ -65,6 +65,7 @@ pub struct Engine {
     last_tick: Option<Second>,
     dirty: bool,
     totals: Totals,
+    planted: Planted,
 }
 
 /// What the engine has counted since it started.
@@ -149,6 +150,7 @@ impl Engine {
             committed_at: now,
             dirty: false,
             totals: Totals::default(),
+            planted: Planted::default(),
         })
     }
 
@@ -159,6 +161,7 @@ impl Engine {
         self.totals.rows += batch.rows() as u64;
         self.take_rejects(&batch);
         self.dirty = true;
+        self.planted.pushed(&batch);
         self.merge.push(batch);
     }
 
@@ -234,7 +237,8 @@ impl Engine {
         backlog: bool,
         stepped: &mut Stepped,
     ) -> anyhow::Result<()> {
-        let transitions: Vec<_> = step.transitions.into_iter().map(|it| (it, now)).collect();
+        let mut transitions: Vec<_> = step.transitions.into_iter().map(|it| (it, now)).collect();
+        self.planted.rename(&mut transitions);
         let orders = self.planner.plan(&transitions, backlog, !step.evidence.is_empty());
         stepped.ordered |= !orders.is_empty();
         self.totals.transitions += transitions.len() as u64;
@@ -256,13 +260,16 @@ impl Engine {
     ) -> anyhow::Result<()> {
         let Some(tick) = self.last_tick else { return Ok(()) };
         self.marks.extend(self.merge.take_marks());
+        let mut merge = self.merge.save();
+        self.planted.spoil(&mut merge);
         let checkpoint = Checkpoint {
             tick,
             build: self.definition.build.clone(),
             config_hash: self.definition.config_hash.clone(),
             judge: self.judge.save(),
-            merge: postcard::to_stdvec(&self.merge.save()).context("the merge's state")?,
+            merge: postcard::to_stdvec(&merge).context("the merge's state")?,
         };
+        self.planted.commit_early(&self.store, &checkpoint, &deliveries)?;
         let commit = Commit {
             tick,
             transitions,

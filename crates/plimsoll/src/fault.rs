@@ -49,33 +49,40 @@ impl Fault {
 }
 
 #[cfg(feature = "planted-faults")]
-mod planted {
-    use std::cell::Cell;
-
-    use super::Fault;
-
-    thread_local! {
-        static PLANTED: Cell<Option<Fault>> = const { Cell::new(None) };
-    }
-
-    /// Plants `fault` in this thread, or removes it.
-    pub fn plant(fault: Option<Fault>) {
-        PLANTED.set(fault);
-    }
-
-    pub(crate) fn is_planted(fault: Fault) -> bool {
-        PLANTED.get() == Some(fault)
-    }
-}
+mod planted;
 
 #[cfg(feature = "planted-faults")]
-pub use planted::plant;
+pub use planted::{plant, set_early_sender};
 
 #[cfg(feature = "planted-faults")]
-pub(crate) use planted::is_planted;
+pub(crate) use planted::{Planted, is_planted};
 
 /// Whether `fault` is planted: never, in this build.
 #[cfg(not(feature = "planted-faults"))]
 pub(crate) const fn is_planted(_fault: Fault) -> bool {
     false
+}
+
+/// What planted faults remember inside the engine: nothing, in this build.
+#[cfg(not(feature = "planted-faults"))]
+#[derive(Default)]
+pub(crate) struct Planted;
+
+#[cfg(not(feature = "planted-faults"))]
+impl Planted {
+    pub(crate) const fn pushed(&self, _: &plimsoll_model::Batch) {}
+    pub(crate) const fn rename(
+        &self,
+        _: &mut [(plimsoll_model::Transition, plimsoll_model::Time)],
+    ) {
+    }
+    pub(crate) const fn spoil(&self, _: &mut plimsoll_ingest::merge::MergeState) {}
+    pub(crate) const fn commit_early(
+        &self,
+        _: &crate::engine::SharedStore,
+        _: &plimsoll_store::Checkpoint,
+        _: &[plimsoll_store::NewDelivery],
+    ) -> anyhow::Result<()> {
+        Ok(())
+    }
 }

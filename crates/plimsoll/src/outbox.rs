@@ -7,6 +7,8 @@ use plimsoll_deliver::Backoff;
 use plimsoll_model::{Delivery, DeliveryState, Outcome, Time};
 use plimsoll_store::Store;
 
+use crate::fault::{Fault, is_planted};
+
 /// What to do after an attempt was recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
@@ -18,15 +20,25 @@ pub enum Next {
 
 /// The next delivery that `sink` owes, if any: the oldest one not accepted or refused. A resolve
 /// therefore never overtakes its trigger.
-pub fn next(store: &Store, sink: &str) -> Result<Option<(Delivery, u32)>, plimsoll_store::Error> {
-    let due = store.next_deliveries(sink, 1)?.into_iter().next();
-    Ok(due.map(|ordered| {
-        let attempts = match ordered.state {
-            DeliveryState::Pending { attempts, .. } => attempts,
-            _ => 0,
-        };
-        (ordered.delivery, attempts)
-    }))
+pub fn next(
+    store: &mut Store,
+    sink: &str,
+) -> Result<Option<(Delivery, u32)>, plimsoll_store::Error> {
+    let ahead = if is_planted(Fault::ResolveFirst) { 100 } else { 1 };
+    let Some(ordered) = store.next_deliveries(sink, ahead)?.pop() else { return Ok(None) };
+    let mut delivery = ordered.delivery;
+    let attempts = match ordered.state {
+        DeliveryState::Pending { attempts, .. } => attempts,
+        _ => 0,
+    };
+    if is_planted(Fault::AcceptedBeforeSent) {
+        let (at, answer) = (Time::default(), String::new());
+        store.record(delivery.sequence, &DeliveryState::Accepted { at, answer })?;
+    }
+    if is_planted(Fault::KeyPerAttempt) {
+        delivery.key = format!("{}#{attempts}", delivery.key);
+    }
+    Ok(Some((delivery, attempts)))
 }
 
 /// Records what became of an attempt. When it returns, the answer is durable.
@@ -43,6 +55,9 @@ pub fn record(
     let (state, next) = match outcome {
         Outcome::Accepted { answer } => (DeliveryState::Accepted { at: now, answer }, Next::Proceed),
         Outcome::Refused { error } => (DeliveryState::Refused { at: now, error }, Next::Proceed),
+        Outcome::Later { error, .. } if is_planted(Fault::LostAnswerIsRefusal) => {
+            (DeliveryState::Refused { at: now, error }, Next::Proceed)
+        }
         Outcome::Later { after, error } => {
             let attempts = attempts.saturating_add(1);
             let delay = Backoff::default().delay(attempts, random, after);

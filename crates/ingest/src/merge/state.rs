@@ -35,6 +35,23 @@ impl MergeState {
     }
 }
 
+#[cfg(feature = "planted-faults")]
+impl MergeState {
+    /// Forgets which ticks closed without a partition.
+    pub fn forget_floors(&mut self) {
+        for partition in &mut self.partitions {
+            partition.gates.clear();
+        }
+    }
+
+    /// Goes on at `offset`, whatever waits before it.
+    pub fn resume_at(&mut self, id: PartitionId, offset: i64) {
+        for partition in self.partitions.iter_mut().filter(|partition| partition.id == id) {
+            partition.resume_offset = offset;
+        }
+    }
+}
+
 impl Merge {
     /// The state after the ticks that were handed out so far.
     pub fn save(&self) -> MergeState {
