@@ -1,0 +1,350 @@
+//! Nothing lost, nothing twice: the engine with its real store dies before and after every step
+//! that touches the world, goes on, and ends as if nothing had happened.
+//!
+//! The steps (writes and syncs of the store, renames, sends, answers) are counted by a run that
+//! is not disturbed.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+
+use plimsoll::engine::{Definition, Engine, SharedStore, locked};
+use plimsoll::outbox;
+use plimsoll::plan::{CLICKHOUSE, Planner, Route};
+use plimsoll_model::{
+    Batch, Delivery, DeliveryState, Outcome, PageAction, PartitionId, Payload, Severity, Time,
+    Transition,
+};
+use plimsoll_store::simulation::{Death, Fate, Side, SimulatedDisk, World};
+use plimsoll_store::{Options, Store};
+
+use crate::scenario::{Plan, START, generate};
+use crate::topics::{Partition, partitions, settings};
+
+const PAGER: &str = "oncall";
+
+/// Seconds of event time that arrive in one round.
+const ROUND_S: i64 = 20;
+
+/// This partition of the server's log falls silent and delivers later what is older than the
+/// clock.
+const SILENT: PartitionId = PartitionId::new(0, 2);
+const SILENT_FROM_S: i64 = 100;
+const SILENT_UNTIL_S: i64 = 160;
+
+/// Rounds before this one are a backlog: their pages are withheld until it is judged.
+const BACKLOG_UNTIL_S: i64 = 140;
+
+/// What the receiver and the tables know. They are other machines: they outlive every death.
+#[derive(Default)]
+struct Outside {
+    /// By key: is it open, how often was it opened, how often resolved.
+    alerts: BTreeMap<String, (bool, u32, u32)>,
+    /// The first content of each (key, sequence, action): a repetition must be equal.
+    said: BTreeMap<(String, u32, PageAction), Payload>,
+    /// Rows by (incident, sequence), as a table that keeps one of equal keys shows them.
+    rows: BTreeSet<(String, u32)>,
+    attempts: u64,
+    /// What must never be seen.
+    violations: Vec<String>,
+}
+
+impl Outside {
+    fn take(&mut self, key: &str, payload: &Payload) {
+        match payload {
+            Payload::Page { action, transition, .. } => {
+                let name = (key.to_owned(), transition.sequence, *action);
+                let first = self.said.entry(name).or_insert_with(|| payload.clone());
+                if first != payload {
+                    self.violations.push(format!("{action:?} of {key} was repeated differently"));
+                }
+                let (open, opened, resolved) = self.alerts.entry(key.to_owned()).or_default();
+                match action {
+                    PageAction::Trigger | PageAction::Update if !*open => {
+                        (*open, *opened) = (true, *opened + 1);
+                    }
+                    PageAction::Resolve if *open => (*open, *resolved) = (false, *resolved + 1),
+                    PageAction::Resolve if *opened == 0 => {
+                        self.violations.push(format!("{key} was resolved before it was opened"));
+                    }
+                    _ => {}
+                }
+            }
+            Payload::Rows { transitions, .. } => {
+                for (transition, _) in transitions {
+                    self.rows.insert((transition.incident.to_string(), transition.sequence));
+                }
+            }
+        }
+    }
+}
+
+/// Everything that a run leaves behind.
+#[derive(Debug, PartialEq)]
+struct Left {
+    alerts: BTreeMap<String, (bool, u32, u32)>,
+    rows: BTreeSet<(String, u32)>,
+    transitions: Vec<Transition>,
+    undelivered: usize,
+    evidence_rows: usize,
+    violations: Vec<String>,
+}
+
+/// A round of parsed records, by partition, with the offset after its last.
+struct Estate {
+    partitions: Vec<Partition>,
+    rounds: i64,
+    /// Parsed records by partition, first and next offset: parsing is most of a run's time.
+    parsed: RefCell<BTreeMap<(usize, usize, usize), Batch>>,
+}
+
+impl Estate {
+    fn new(seed: u64) -> Estate {
+        let plan = Plan { seed, leak_from: 60, leak_every: 1.0, leak_until: 200, end: 400 };
+        let partitions = partitions(&generate(plan));
+        Estate { partitions, rounds: plan.end / ROUND_S + 1, parsed: RefCell::default() }
+    }
+
+    /// The records from `offset` on that have arrived by the end of `round`.
+    fn arrived(&self, at: usize, offset: i64, round: i64) -> Option<Batch> {
+        let partition = &self.partitions[at];
+        let mut until_s = (round + 1) * ROUND_S;
+        if partition.id == SILENT && (SILENT_FROM_S..SILENT_UNTIL_S).contains(&until_s) {
+            until_s = SILENT_FROM_S;
+        }
+        let to = partition.records.partition_point(|line| line.at_ms < until_s * 1000);
+        (to as i64 > offset).then(|| {
+            let from = offset as usize;
+            let mut parsed = self.parsed.borrow_mut();
+            parsed.entry((at, from, to)).or_insert_with(|| partition.batch(from, to)).clone()
+        })
+    }
+}
+
+/// One machine that dies at `deaths`, and what is outside of it.
+struct Machine {
+    world: World,
+    disk: SimulatedDisk,
+    outside: Rc<RefCell<Outside>>,
+    round: i64,
+}
+
+impl Machine {
+    fn new(deaths: &[Death]) -> Machine {
+        let world = World::new(deaths.iter().copied());
+        let disk = SimulatedDisk::new(world.clone());
+        Machine { world, disk, outside: Rc::default(), round: 0 }
+    }
+
+    /// Runs until nothing is left to do, through every death; says how many steps the first life
+    /// took.
+    fn run(&mut self, estate: &Estate, fate: Fate) -> (Left, usize) {
+        let mut first_life = None;
+        for _ in 0..20 {
+            let ended = self.live(estate);
+            first_life.get_or_insert(self.world.trace().len());
+            match ended {
+                Ok(left) => return (left, first_life.unwrap()),
+                Err(error) => assert!(self.world.is_dead(), "died of something else: {error:#}"),
+            }
+            self.disk.restart(fate);
+            self.world.revive();
+        }
+        panic!("the machine did not come to an end in 20 lives");
+    }
+
+    fn live(&mut self, estate: &Estate) -> anyhow::Result<Left> {
+        let options = Options { ballast_bytes: 0, ..Options::new("payments") };
+        let store = Store::open_on(Arc::new(self.disk.clone()), options)?;
+        let store: SharedStore = Arc::new(Mutex::new(store));
+        let routes = vec![Route { severity: Severity::Ticket, receiver: PAGER.to_owned() }];
+        let planner = Planner::new(routes, true);
+        let definition = Definition {
+            settings: settings(),
+            partitions: estate.partitions.iter().map(|it| (it.id, it.settings())).collect(),
+            build: "test".to_owned(),
+            config_hash: "test".to_owned(),
+        };
+        let mut engine = Engine::open(definition, Arc::clone(&store), planner, self.now())?;
+        let mut read: Vec<i64> =
+            estate.partitions.iter().map(|it| engine.resume_offset(it.id)).collect();
+        loop {
+            for (at, partition) in estate.partitions.iter().enumerate() {
+                match estate.arrived(at, read[at], self.round) {
+                    Some(batch) => {
+                        read[at] = batch.next_offset;
+                        engine.push(batch);
+                    }
+                    None if partition.id != SILENT && partition.source != "deploys" => {}
+                    None => engine.idle(partition.id),
+                }
+                if self.round >= estate.rounds {
+                    engine.finish(partition.id);
+                }
+            }
+            let caught_up = self.round * ROUND_S >= BACKLOG_UNTIL_S;
+            engine.step(self.now(), caught_up)?;
+            engine.checkpoint(self.now())?;
+            self.deliver(&store, PAGER)?;
+            self.deliver(&store, CLICKHOUSE)?;
+            if self.round >= estate.rounds {
+                break;
+            }
+            self.round += 1;
+        }
+        self.left(&store)
+    }
+
+    /// The wall clock: far ahead of the records while they are a backlog.
+    fn now(&self) -> Time {
+        let attempts = self.outside.borrow().attempts as i64;
+        Time::from_seconds(START + 1_000 + self.round * ROUND_S + attempts)
+    }
+
+    fn deliver(&self, store: &SharedStore, sink: &str) -> anyhow::Result<()> {
+        for _ in 0..200 {
+            let Some((delivery, attempts)) = outbox::next(&mut locked(store), sink)? else {
+                return Ok(());
+            };
+            if let Payload::Rows { segment: Some(segment), .. } = &delivery.payload
+                && locked(store).segment(segment)?.is_none()
+            {
+                self.outside.borrow_mut().violations.push(format!("{segment} is missing"));
+            }
+            let outcome = self.send(&delivery)?;
+            outbox::record(&mut locked(store), &delivery, attempts, outcome, self.now(), 0)?;
+        }
+        Ok(())
+    }
+
+    /// Sends, and hears the answer unless it is lost: every third one is.
+    fn send(&self, delivery: &Delivery) -> anyhow::Result<Outcome> {
+        self.world.act("send", || {
+            let mut outside = self.outside.borrow_mut();
+            outside.attempts += 1;
+            outside.take(&delivery.key, &delivery.payload);
+        })?;
+        self.world.step("answer")?;
+        Ok(if self.outside.borrow().attempts.is_multiple_of(3) {
+            Outcome::Later { after: None, error: "the answer was lost".to_owned() }
+        } else {
+            Outcome::Accepted { answer: "202".to_owned() }
+        })
+    }
+
+    fn left(&self, store: &SharedStore) -> anyhow::Result<Left> {
+        let snapshot = locked(store).snapshot()?;
+        let deliveries = snapshot.deliveries()?;
+        let is_open =
+            |state: &DeliveryState| !matches!(state, DeliveryState::Accepted { .. });
+        let mut evidence_rows = 0;
+        for (name, _) in snapshot.segments()? {
+            evidence_rows += snapshot.segment(&name)?.map_or(0, |rows| rows.num_rows());
+        }
+        let outside = self.outside.borrow();
+        Ok(Left {
+            alerts: outside.alerts.clone(),
+            rows: outside.rows.clone(),
+            transitions: snapshot.transitions()?.into_iter().map(|it| it.transition).collect(),
+            undelivered: deliveries.iter().filter(|ordered| is_open(&ordered.state)).count(),
+            evidence_rows,
+            violations: outside.violations.clone(),
+        })
+    }
+}
+
+const FATES: [Fate; 3] = [Fate::Keep, Fate::Drop, Fate::Tear(0x5EED)];
+
+/// Dies before and after steps `from, from + stride, …`, and then at pairs of them. The first
+/// difference from the undisturbed run, if there is one.
+fn first_difference(estate: &Estate, stride: usize) -> Option<String> {
+    let (expected, steps) = Machine::new(&[]).run(estate, Fate::Keep);
+    println!("{steps} steps");
+    if let Some(problem) = unsound(&expected) {
+        return Some(format!("undisturbed: {problem}"));
+    }
+    let mut lives = Vec::new();
+    for (number, step) in (0..steps).step_by(stride).enumerate() {
+        for side in [Side::Before, Side::After] {
+            let fate = FATES[(number + side as usize) % FATES.len()];
+            lives.push((vec![Death { step, side }], fate));
+        }
+        if number % 8 == 0 {
+            // The second death comes while the first is being recovered from.
+            let (second, side) = (number % 40, Side::After);
+            let pair = vec![Death { step, side }, Death { step: second, side }];
+            lives.push((pair, FATES[number % FATES.len()]));
+        }
+    }
+    for (deaths, fate) in lives {
+        let (left, _) = Machine::new(&deaths).run(estate, fate);
+        if left != expected {
+            return Some(format!("{deaths:?} {fate:?}: {}", difference(&left, &expected)));
+        }
+    }
+    None
+}
+
+/// What is wrong with a run whatever it is compared with.
+fn unsound(left: &Left) -> Option<String> {
+    if !left.violations.is_empty() || left.undelivered > 0 {
+        return Some(format!("{:?}, {} undelivered", left.violations, left.undelivered));
+    }
+    let once = left.alerts.values().all(|alert| *alert == (false, 1, 1));
+    if !once || left.alerts.is_empty() {
+        return Some(format!("alerts {:?} were not opened and resolved once", left.alerts));
+    }
+    None
+}
+
+fn difference(left: &Left, expected: &Left) -> String {
+    let names = |it: &Left| -> Vec<String> {
+        let name = |it: &Transition| format!("{} {} {}", it.incident, it.sequence, it.as_of);
+        it.transitions.iter().map(name).collect()
+    };
+    format!(
+        "alerts {:?} not {:?}; {} rows not {}; transitions {:?} not {:?}; {} undelivered; \
+         {} evidence rows not {}; {:?}",
+        left.alerts,
+        expected.alerts,
+        left.rows.len(),
+        expected.rows.len(),
+        names(left),
+        names(expected),
+        left.undelivered,
+        left.evidence_rows,
+        expected.evidence_rows,
+        left.violations,
+    )
+}
+
+#[test]
+fn dies_at_every_step_and_pages_once() {
+    assert_eq!(first_difference(&Estate::new(11), 1), None);
+}
+
+#[cfg(feature = "planted-faults")]
+mod planted {
+    use plimsoll::fault::{Fault, plant, set_early_sender};
+
+    use super::*;
+
+    /// Each planted fault turns the crash test red; without one it is green.
+    #[test]
+    fn every_planted_fault_is_noticed() {
+        let estate = Estate::new(11);
+        let mut unnoticed = Vec::new();
+        for fault in Fault::ALL {
+            plant(Some(fault));
+            let seen = first_difference(&estate, 1);
+            plant(None);
+            match seen {
+                Some(difference) => println!("{fault:?} is noticed: {difference}"),
+                None => unnoticed.push(fault),
+            }
+        }
+        set_early_sender(None);
+        assert!(unnoticed.is_empty(), "not noticed: {unnoticed:?}");
+    }
+}
