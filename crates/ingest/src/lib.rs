@@ -30,6 +30,7 @@
 pub mod config;
 pub mod error;
 pub mod file;
+pub mod map;
 pub mod parser;
 pub mod raw;
 pub mod timestamp;
