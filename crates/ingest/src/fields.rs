@@ -6,7 +6,7 @@ use std::fmt;
 use plimsoll_model::RejectReason;
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::config::MAP_FIELDS_MAX;
+use crate::map::MAP_FIELDS_MAX;
 use crate::parser::Fault;
 use crate::scalar::Scalar;
 

@@ -72,17 +72,20 @@ impl FileSource {
         }
         let open = |error| Error::Open { path: name.clone(), error };
         let mut file = File::open(path).map_err(open)?;
+        let metadata = file.metadata().map_err(open)?;
+        if !metadata.is_file() {
+            // A pipe or a device: it has no length, cannot be sought in, and may be slow.
+            let mut source =
+                FileSource::from_reader(&name, Box::new(file), partition, start_offset)?;
+            source.live = true;
+            return Ok(source);
+        }
         let magic = read_magic(&mut file).map_err(open)?;
         file.rewind().map_err(open)?;
-        if Compression::of(&magic) != Compression::None {
+        if start_offset == 0 || Compression::of(&magic) != Compression::None {
             return FileSource::from_reader(&name, Box::new(file), partition, start_offset);
         }
-        let length = file.metadata().map_err(open)?.len();
-        let length = i64::try_from(length).unwrap_or(i64::MAX);
-        // A pipe or a device has no length and cannot be sought in; it is read up to the offset.
-        if start_offset == 0 || length == 0 {
-            return FileSource::from_reader(&name, Box::new(file), partition, start_offset);
-        }
+        let length = i64::try_from(metadata.len()).unwrap_or(i64::MAX);
         file.seek(SeekFrom::Start(start_offset.min(length) as u64)).map_err(open)?;
         let mut source = FileSource::at(&name, Box::new(file), false, partition, start_offset);
         if length < start_offset {

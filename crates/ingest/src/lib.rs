@@ -32,6 +32,7 @@ pub mod error;
 pub mod file;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+pub mod map;
 pub mod merge;
 pub mod parser;
 pub mod raw;

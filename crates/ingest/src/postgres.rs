@@ -1,15 +1,15 @@
 //! PostgreSQL's jsonlog to session rows. `docs/formats.md` has the rules in words.
 
-use std::fmt;
+mod line;
 
 use plimsoll_model::sessions::{SessionEvent, SessionRow, refusal};
 use plimsoll_model::{Dimension, Holder, RejectReason};
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use crate::config::SourceConfig;
 use crate::parser::{Fault, Meaning, Rows, plausible};
 use crate::scalar::Scalar;
 use crate::timestamp::TimestampReader;
+use line::Line;
 
 /// `too_many_connections`.
 const SQLSTATE_TOO_MANY_CONNECTIONS: &str = "53300";
@@ -17,6 +17,7 @@ const SQLSTATE_TOO_MANY_CONNECTIONS: &str = "53300";
 /// The longest reason kept of a refusal or close whose text is not known.
 const REASON_BYTES_MAX: usize = 200;
 
+/// Decodes the log of one server.
 pub(crate) struct PostgresDecoder {
     resource: String,
     timestamps: TimestampReader,
@@ -71,23 +72,6 @@ impl PostgresDecoder {
         });
         Ok(Meaning::Used)
     }
-}
-
-/// The members of a line that matter; the last one counts where one occurs twice.
-#[derive(Default)]
-struct Line<'a> {
-    timestamp: Scalar<'a>,
-    user: Scalar<'a>,
-    dbname: Scalar<'a>,
-    remote_host: Scalar<'a>,
-    session_id: Scalar<'a>,
-    ps: Scalar<'a>,
-    session_start: Scalar<'a>,
-    error_severity: Scalar<'a>,
-    state_code: Scalar<'a>,
-    message: Scalar<'a>,
-    func_name: Scalar<'a>,
-    application_name: Scalar<'a>,
 }
 
 /// What a line says of a session.
@@ -244,94 +228,4 @@ fn read_age_us(text: &str) -> Option<i64> {
 /// The first [`REASON_BYTES_MAX`] bytes, cut between characters.
 fn bounded(text: &str) -> &str {
     &text[..text.floor_char_boundary(REASON_BYTES_MAX)]
-}
-
-impl<'de> Deserialize<'de> for Line<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Line<'de>, D::Error> {
-        deserializer.deserialize_map(LineVisitor)
-    }
-}
-
-struct LineVisitor;
-
-impl<'de> Visitor<'de> for LineVisitor {
-    type Value = Line<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Line<'de>, A::Error> {
-        let mut fields = Line::default();
-        while let Some(Key(key)) = object.next_key()? {
-            let field = match key {
-                Some(Field::Timestamp) => &mut fields.timestamp,
-                Some(Field::User) => &mut fields.user,
-                Some(Field::Dbname) => &mut fields.dbname,
-                Some(Field::RemoteHost) => &mut fields.remote_host,
-                Some(Field::SessionId) => &mut fields.session_id,
-                Some(Field::Ps) => &mut fields.ps,
-                Some(Field::SessionStart) => &mut fields.session_start,
-                Some(Field::ErrorSeverity) => &mut fields.error_severity,
-                Some(Field::StateCode) => &mut fields.state_code,
-                Some(Field::Message) => &mut fields.message,
-                Some(Field::Function) => &mut fields.func_name,
-                Some(Field::Application) => &mut fields.application_name,
-                None => {
-                    object.next_value::<IgnoredAny>()?;
-                    continue;
-                }
-            };
-            *field = object.next_value()?;
-        }
-        Ok(fields)
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Field {
-    Timestamp,
-    User,
-    Dbname,
-    RemoteHost,
-    SessionId,
-    Ps,
-    SessionStart,
-    ErrorSeverity,
-    StateCode,
-    Message,
-    Function,
-    Application,
-}
-
-struct Key(Option<Field>);
-
-impl<'de> Deserialize<'de> for Key {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Key, D::Error> {
-        struct KeyVisitor;
-        impl Visitor<'_> for KeyVisitor {
-            type Value = Key;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a key")
-            }
-            fn visit_str<E>(self, key: &str) -> Result<Key, E> {
-                Ok(Key(match key {
-                    "timestamp" => Some(Field::Timestamp),
-                    "user" => Some(Field::User),
-                    "dbname" => Some(Field::Dbname),
-                    "remote_host" => Some(Field::RemoteHost),
-                    "session_id" => Some(Field::SessionId),
-                    "ps" => Some(Field::Ps),
-                    "session_start" => Some(Field::SessionStart),
-                    "error_severity" => Some(Field::ErrorSeverity),
-                    "state_code" => Some(Field::StateCode),
-                    "message" => Some(Field::Message),
-                    "func_name" => Some(Field::Function),
-                    "application_name" => Some(Field::Application),
-                    _ => None,
-                }))
-            }
-        }
-        deserializer.deserialize_identifier(KeyVisitor)
-    }
 }

@@ -37,8 +37,8 @@ impl<'a> Scalar<'a> {
             Scalar::Text(text) => Ok(Some(Cow::Borrowed(text))),
             Scalar::Integer(number) => Ok(Some(Cow::Owned(number.to_string()))),
             Scalar::Bool(value) => Ok(Some(Cow::Borrowed(if *value { "true" } else { "false" }))),
-            Scalar::Fraction(_) => Err("a number with a fraction is no name"),
-            Scalar::Nested => Err("a list or an object is no name"),
+            Scalar::Fraction(_) => Err("is a number with a fraction, not a name"),
+            Scalar::Nested => Err("is a list or an object, not a name"),
         }
     }
 

@@ -156,6 +156,27 @@ fn files_on_disk() {
 }
 
 #[test]
+fn a_named_pipe_is_read_line_by_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let writer = std::thread::spawn({
+        let path = path.clone();
+        move || {
+            let mut pipe = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+            pipe.write_all(&lines(2)).unwrap();
+            pipe
+        }
+    });
+    let mut source = FileSource::open(&path, PartitionId::new(0, 0), 0).unwrap();
+    // The pipe is still open for writing when its lines arrive.
+    let raw = source.next_batch().unwrap().unwrap();
+    assert_eq!(shown(&parser(SOURCE).parse(&raw)), ["r used=0", "r used=1"]);
+    drop(writer.join().unwrap());
+    assert!(source.next_batch().unwrap().is_none());
+}
+
+#[test]
 fn a_missing_file_is_an_error_with_its_name() {
     let error = FileSource::open(Path::new("/nowhere/a.jsonl"), PartitionId::new(0, 0), 0);
     let text = error.err().unwrap().to_string();

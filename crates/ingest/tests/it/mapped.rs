@@ -64,7 +64,7 @@ fn a_member_may_be_wanted_whole_and_inside() {
     check(
         map,
         r#"{"t":1700000000,"v":1,"m":{"user":"eve"}}"#,
-        &["reject bad_value: `m` a list or an object is no name"],
+        &["reject bad_value: `m` is a list or an object, not a name"],
     );
 }
 
