@@ -4,15 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use plimsoll_model::DeliveryState;
+use plimsoll_model::{DeliveryState, Second};
 use redb::{Builder, ConcurrencyMode, Database, Durability, ReadableDatabase, WriteTransaction};
 
 use crate::backend::{Health, Watched};
 use crate::fault::Fault;
 use crate::tables::{self, FORMAT_VERSION, meta};
 use crate::{
-    Commit, Directory, Disk, Error, Ordered, Recovered, SegmentEntry, Snapshot, segment,
-    transaction,
+    Commit, Directory, Disk, Error, Ordered, Pruned, Recovered, SegmentEntry, Snapshot, prune,
+    segment, transaction,
 };
 
 /// The file that says which version wrote the directory. It is read before anything is touched.
@@ -141,6 +141,21 @@ impl Store {
     /// Records what became of delivery `sequence`; durable on return.
     pub fn record(&mut self, sequence: u64, state: &DeliveryState) -> Result<(), Error> {
         self.write(|transaction| transaction::set_state(transaction, sequence, state))
+    }
+
+    /// Removes what ended before `before` (but nothing after the last checkpoint): deliveries that
+    /// were accepted or superseded, resolved incidents, and segments that no other delivery
+    /// names; above [`Options::segment_bytes_max`] also the oldest other segments. A refused
+    /// delivery stays until somebody settles it.
+    pub fn prune(&mut self, before: Second) -> Result<Pruned, Error> {
+        let segment_bytes_max = self.options.segment_bytes_max;
+        let (pruned, files) =
+            self.write(|transaction| prune::prune(transaction, before, segment_bytes_max))?;
+        for name in files {
+            // A file that stays behind is deleted at the next opening.
+            self.disk.delete(&name)?;
+        }
+        Ok(pruned)
     }
 
     /// The first `limit` deliveries of `sink` that are to be sent, in outbox order.
@@ -280,18 +295,18 @@ impl Store {
     }
 
     /// One durable transaction.
-    fn write(
+    fn write<T>(
         &mut self,
-        change: impl FnOnce(&WriteTransaction) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+        change: impl FnOnce(&WriteTransaction) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         self.guarded(|store| {
             let database = store.database.as_ref().expect("guarded opens the database");
             let mut transaction = database.begin_write()?;
             transaction.set_durability(Durability::Immediate)?;
             transaction.set_two_phase_commit(true);
-            change(&transaction)?;
+            let result = change(&transaction)?;
             transaction.commit()?;
-            Ok(())
+            Ok(result)
         })
     }
 
@@ -324,13 +339,8 @@ fn full() -> Error {
 
 /// Refuses a directory of a newer version; says in a new one which version made it.
 fn check_format(disk: &dyn Disk) -> Result<(), Error> {
-    if disk.list()?.iter().any(|name| name == FORMAT_FILE) {
-        let text = String::from_utf8(disk.read(FORMAT_FILE)?).unwrap_or_default();
-        return match text.trim().parse::<u32>() {
-            Ok(found) if found > FORMAT_VERSION => Err(Error::NewerFormat { found }),
-            Ok(_) => Ok(()),
-            Err(_) => Err(Error::Corrupt(format!("file `{FORMAT_FILE}` must hold a number"))),
-        };
+    if read_format(disk)?.is_some() {
+        return Ok(());
     }
     let temporary = format!("{FORMAT_FILE}{}", segment::TEMPORARY_SUFFIX);
     disk.write(&temporary, format!("{FORMAT_VERSION}\n").as_bytes())?;
@@ -338,4 +348,18 @@ fn check_format(disk: &dyn Disk) -> Result<(), Error> {
     disk.rename(&temporary, FORMAT_FILE)?;
     disk.sync_directory()?;
     Ok(())
+}
+
+/// The version that wrote the directory, if it can be read by this one; `None` for a new
+/// directory.
+pub(crate) fn read_format(disk: &dyn Disk) -> Result<Option<u32>, Error> {
+    if !disk.list()?.iter().any(|name| name == FORMAT_FILE) {
+        return Ok(None);
+    }
+    let text = String::from_utf8(disk.read(FORMAT_FILE)?).unwrap_or_default();
+    match text.trim().parse::<u32>() {
+        Ok(found) if found > FORMAT_VERSION => Err(Error::NewerFormat { found }),
+        Ok(found) => Ok(Some(found)),
+        Err(_) => Err(Error::Corrupt(format!("file `{FORMAT_FILE}` must hold a number"))),
+    }
 }
