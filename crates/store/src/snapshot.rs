@@ -198,14 +198,18 @@ impl Snapshot {
     /// The rows of segment `name`, or `None` if it is not registered (any more: old ones are
     /// pruned, and shed when evidence takes too much space).
     pub fn segment(&self, name: &str) -> Result<Option<RecordBatch>, Error> {
-        let segments = self.transaction.open_table(tables::SEGMENTS)?;
-        let Some(record) = segments.get(name)? else { return Ok(None) };
-        let entry = decode(record.value())?;
+        let Some(entry) = self.segment_entry(name)? else { return Ok(None) };
         let file = self.disk.read(name).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => missing("segment", name),
             _ => error.into(),
         })?;
         segment::decode(name, file, &entry).map(Some)
+    }
+
+    /// What is registered of segment `name`.
+    pub fn segment_entry(&self, name: &str) -> Result<Option<SegmentEntry>, Error> {
+        let segments = self.transaction.open_table(tables::SEGMENTS)?;
+        segments.get(name)?.map(|record| decode(record.value())).transpose()
     }
 
     /// How many segments were given up before their time because evidence took too much space.

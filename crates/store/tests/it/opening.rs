@@ -90,3 +90,20 @@ fn a_directory_without_a_store_cannot_be_read() {
     let error = Reader::open(dir.path()).err().unwrap();
     assert!(error.to_string().ends_with("is not a data directory"), "{error}");
 }
+
+#[test]
+fn a_lost_database_is_not_replaced_by_an_empty_one() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(Store::open(dir.path(), options()).unwrap());
+    fs::remove_file(dir.path().join("plimsoll.redb")).unwrap();
+    let error = Store::open(dir.path(), options()).unwrap_err();
+    assert!(error.to_string().contains("file plimsoll.redb is missing"), "{error}");
+}
+
+#[test]
+fn it_can_be_handed_to_another_thread() {
+    fn check<T: Send + Sync>() {}
+    check::<Store>();
+    check::<Reader>();
+    check::<plimsoll_store::Snapshot>();
+}
