@@ -1,42 +1,44 @@
 //! The database's backend, watched: a failed sync is remembered whoever sees the error.
 
+use std::fmt::Display;
 use std::io;
 use std::ops::Bound;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use redb::{BackendError, StorageBackend};
 
+use crate::Error;
 use crate::fault::Fault;
 
-/// Whether what was written may be lost.
+/// Whether what was written may be lost, and by which error.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Health(Arc<AtomicBool>);
+pub(crate) struct Health(Arc<OnceLock<String>>);
 
 impl Health {
-    pub(crate) fn is_poisoned(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+    /// The error after which nothing is certain, if there was one.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        match self.0.get() {
+            Some(cause) => Err(Error::Poisoned { cause: cause.clone() }),
+            None => Ok(()),
+        }
     }
 
-    pub(crate) fn poison(&self) {
-        self.0.store(true, Ordering::Release);
+    pub(crate) fn poison(&self, cause: impl Display) {
+        self.0.get_or_init(|| cause.to_string());
     }
 
     /// The result of a sync: after a failed one the pages may be gone from the cache as well, so
     /// that trying again would claim success for what was lost.
     pub(crate) fn synced(&self, result: io::Result<()>) -> io::Result<()> {
-        if result.is_err() {
-            self.poison();
-        }
-        result
+        result.inspect_err(|error| self.poison(error))
     }
 
     /// The result of a write: a full disk is an answer, everything else is a broken disk.
     fn written(&self, result: io::Result<()>) -> io::Result<()> {
-        if result.as_ref().is_err_and(|error| !is_full(error)) {
-            self.poison();
+        match result {
+            Err(error) if !is_full(&error) => self.synced(Err(error)),
+            other => other,
         }
-        result
     }
 }
 

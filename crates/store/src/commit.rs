@@ -132,8 +132,7 @@ pub struct SegmentEntry {
 
 /// The name of an order, so that it is never ordered twice: sink and key, and for pages what is
 /// said about which transition.
-pub(crate) fn identity(order: &NewDelivery) -> String {
-    let NewDelivery { sink, key, payload, .. } = order;
+pub(crate) fn identity_of(sink: &str, key: &str, payload: &Payload) -> String {
     match payload {
         Payload::Page { action, transition, .. } => {
             format!("{sink}\n{key}\n{action:?} {} {}", transition.incident, transition.sequence)

@@ -26,8 +26,8 @@ impl Directory {
     ///
     /// Fails with [`Error::Locked`] if another process has the lock.
     pub fn lock(path: &Path) -> Result<Directory, Error> {
-        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-        let mut lock = private().truncate(false).open(path.join(LOCK_FILE))?;
+        at(path.to_owned(), |path| DirBuilder::new().recursive(true).mode(0o700).create(path))?;
+        let mut lock = at(path.join(LOCK_FILE), |path| private().truncate(false).open(path))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -52,6 +52,12 @@ impl Directory {
     }
 }
 
+/// What `call` does with `path`; an error says which path it was.
+fn at<T>(path: PathBuf, call: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
+    call(&path)
+        .map_err(|error| io::Error::new(error.kind(), format!("`{}`: {error}", path.display())))
+}
+
 /// Opens or creates a file with mode 0600 for reading and writing.
 fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
@@ -61,14 +67,14 @@ fn private() -> OpenOptions {
 
 impl Disk for Directory {
     fn database(&self, name: &str) -> io::Result<Box<dyn StorageBackend>> {
-        let file = private().truncate(false).open(self.file(name))?;
+        let file = at(self.file(name), |path| private().truncate(false).open(path))?;
         let backend = FileBackend::new(file).map_err(io::Error::other)?;
         Ok(Box::new(backend))
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
-        for entry in fs::read_dir(&self.path)? {
+        for entry in at(self.path.clone(), |path| fs::read_dir(path))? {
             if let Ok(name) = entry?.file_name().into_string() {
                 names.push(name);
             }
@@ -78,26 +84,26 @@ impl Disk for Directory {
     }
 
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        fs::read(self.file(name))
+        at(self.file(name), |path| fs::read(path))
     }
 
     fn write(&self, name: &str, content: &[u8]) -> io::Result<()> {
-        private().truncate(true).open(self.file(name))?.write_all(content)
+        at(self.file(name), |path| private().truncate(true).open(path)?.write_all(content))
     }
 
     fn sync(&self, name: &str) -> io::Result<()> {
-        File::open(self.file(name))?.sync_all()
+        at(self.file(name), |path| File::open(path)?.sync_all())
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        fs::rename(self.file(from), self.file(to))
+        at(self.file(from), |path| fs::rename(path, self.file(to)))
     }
 
     fn sync_directory(&self) -> io::Result<()> {
-        File::open(&self.path)?.sync_all()
+        at(self.path.clone(), |path| File::open(path)?.sync_all())
     }
 
     fn delete(&self, name: &str) -> io::Result<()> {
-        fs::remove_file(self.file(name))
+        at(self.file(name), |path| fs::remove_file(path))
     }
 }

@@ -16,10 +16,8 @@ pub enum Retry {
     Never,
 }
 
-/// Why a call of the store failed.
-///
-/// Nothing of the failed call is visible afterwards; with [`Error::Disk`] and [`Error::Poisoned`] a
-/// restart tells whether it became durable.
+/// Why a call of the store failed. Nothing of a failed call is visible afterwards, except perhaps,
+/// after a restart, of one that ended in [`Error::Poisoned`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -60,12 +58,16 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
-    /// A sync or a write failed earlier. What the disk holds now is known only after a restart.
+    /// A sync or a write failed. What the disk holds now is known only after a restart: whether
+    /// the failed call became durable, too.
     #[error(
-        "the disk failed to keep what was written; check the disk and restart, \
-         nothing that was not durable was acknowledged"
+        "the disk failed to keep what was written ({cause}); check it and restart, \
+         what was acknowledged is durable"
     )]
-    Poisoned,
+    Poisoned {
+        /// The first failure.
+        cause: String,
+    },
     /// What was read back is not what was written.
     #[error(
         "the data directory is damaged: {0}; restore it from a backup or start with an empty one"
@@ -104,7 +106,7 @@ impl Error {
             Error::Locked { .. } | Error::Full { .. } | Error::Disk(_) => Retry::Later,
             Error::NewerFormat { .. }
             | Error::OtherPipeline { .. }
-            | Error::Poisoned
+            | Error::Poisoned { .. }
             | Error::Corrupt(_)
             | Error::Conflict { .. }
             | Error::Invalid(_) => Retry::Never,
@@ -128,7 +130,9 @@ impl From<redb::Error> for Error {
     fn from(error: redb::Error) -> Error {
         match error {
             redb::Error::Io(error) => error.into(),
-            redb::Error::PreviousIo | redb::Error::LockPoisoned(_) => Error::Poisoned,
+            redb::Error::PreviousIo | redb::Error::LockPoisoned(_) => {
+                Error::Poisoned { cause: error.to_string() }
+            }
             redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => {
                 Error::Disk(io::Error::new(io::ErrorKind::ResourceBusy, error.to_string()))
             }

@@ -2,6 +2,7 @@
 
 /// A mistake that the store makes on purpose when [`crate::Options`] ask for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "simulation"), allow(dead_code, reason = "only tests plant faults"))]
 pub enum Fault {
     /// The database is never synced.
     DatabaseNotSynced,

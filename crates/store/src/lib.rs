@@ -37,6 +37,7 @@ mod directory;
 mod disk;
 mod error;
 mod fault;
+mod prune;
 mod segment;
 #[cfg(feature = "simulation")]
 pub mod simulation;
@@ -51,6 +52,7 @@ pub use commit::{
 pub use directory::Directory;
 pub use disk::Disk;
 pub use error::{Error, Retry};
+pub use prune::{PRUNED_AT_ONCE_MAX, Pruned};
 pub use snapshot::{Reader, Snapshot};
 pub use store::{Options, Store};
 pub use tables::FORMAT_VERSION;

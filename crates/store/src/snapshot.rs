@@ -1,15 +1,17 @@
 //! Reading: everything the store has, as of one moment.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use plimsoll_model::{IncidentId, Mark, PartitionId, Reject, RejectReason, Second};
 use redb::{
-    Builder, ConcurrencyMode, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, ReadableTable,
+    Builder, ConcurrencyMode, DatabaseError, ReadOnlyDatabase, ReadTransaction, ReadableDatabase,
+    ReadableTable,
 };
 
-use crate::store::DATABASE_FILE;
+use crate::store::{DATABASE_FILE, read_format};
 use crate::tables::{self, decode, meta};
 use crate::{
     Checkpoint, Decided, Directory, Disk, Error, Ordered, Recovered, SegmentEntry, segment,
@@ -29,10 +31,21 @@ impl Reader {
     /// Fails if there is none, and, if no pipeline runs, after a crash: the pipeline repairs the
     /// file when it starts.
     pub fn open(dir: &Path) -> Result<Reader, Error> {
-        let database = Builder::new()
+        let disk = Directory::reader(dir);
+        if read_format(&disk)?.is_none() {
+            return Err(Error::Invalid(format!("`{}` is not a data directory", dir.display())));
+        }
+        let opened = Builder::new()
             .set_concurrency_mode(ConcurrencyMode::SingleWriter)
-            .open_read_only(dir.join(DATABASE_FILE))?;
-        Ok(Reader { database, disk: Arc::new(Directory::reader(dir)) })
+            .open_read_only(dir.join(DATABASE_FILE));
+        match opened {
+            Ok(database) => Ok(Reader { database, disk: Arc::new(disk) }),
+            Err(DatabaseError::RepairAborted) => Err(Error::Invalid(format!(
+                "`{}` was left by a crash; start its pipeline, which repairs it",
+                dir.display()
+            ))),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Everything that is durable now.
@@ -185,10 +198,18 @@ impl Snapshot {
     /// The rows of segment `name`, or `None` if it is not registered (any more: old ones are
     /// pruned, and shed when evidence takes too much space).
     pub fn segment(&self, name: &str) -> Result<Option<RecordBatch>, Error> {
+        let Some(entry) = self.segment_entry(name)? else { return Ok(None) };
+        let file = self.disk.read(name).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => missing("segment", name),
+            _ => error.into(),
+        })?;
+        segment::decode(name, file, &entry).map(Some)
+    }
+
+    /// What is registered of segment `name`.
+    pub fn segment_entry(&self, name: &str) -> Result<Option<SegmentEntry>, Error> {
         let segments = self.transaction.open_table(tables::SEGMENTS)?;
-        let Some(record) = segments.get(name)? else { return Ok(None) };
-        let entry = decode(record.value())?;
-        segment::decode(name, self.disk.read(name)?, &entry).map(Some)
+        segments.get(name)?.map(|record| decode(record.value())).transpose()
     }
 
     /// How many segments were given up before their time because evidence took too much space.

@@ -4,15 +4,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use plimsoll_model::DeliveryState;
+use plimsoll_model::{DeliveryState, Second};
 use redb::{Builder, ConcurrencyMode, Database, Durability, ReadableDatabase, WriteTransaction};
 
 use crate::backend::{Health, Watched};
 use crate::fault::Fault;
+use crate::snapshot::missing;
 use crate::tables::{self, FORMAT_VERSION, meta};
 use crate::{
-    Commit, Directory, Disk, Error, Ordered, Recovered, SegmentEntry, Snapshot, segment,
-    transaction,
+    Commit, Directory, Disk, Error, Ordered, Pruned, Recovered, SegmentEntry, Snapshot, prune,
+    segment, transaction,
 };
 
 /// The file that says which version wrote the directory. It is read before anything is touched.
@@ -71,18 +72,20 @@ impl Store {
     /// Opens the data directory `dir`, or makes it one.
     ///
     /// The directory is created with mode 0700 and locked. Files that no transaction names are
-    /// deleted. Fails with [`Error::Locked`], [`Error::NewerFormat`] or [`Error::OtherPipeline`]
-    /// without having touched what is there.
+    /// deleted. Fails with [`Error::OtherPipeline`] if it belongs to another one, and with
+    /// [`Error::Locked`] or [`Error::NewerFormat`] without having touched what is there.
     pub fn open(dir: &Path, options: Options) -> Result<Store, Error> {
         Store::open_on(Arc::new(Directory::lock(dir)?), options)
     }
 
     /// The same over any disk.
     pub fn open_on(disk: Arc<dyn Disk>, options: Options) -> Result<Store, Error> {
-        check_format(disk.as_ref())?;
+        let format = read_format(disk.as_ref())?;
         let mut store = Store { disk, options, health: Health::default(), database: None };
-        let database = store.open_database()?;
-        store.database = Some(database);
+        if format.is_none() {
+            store.create()?;
+        }
+        store.database = Some(store.open_database()?);
         store.check_identity()?;
         store.delete_unregistered()?;
         store.take_ballast()?;
@@ -143,6 +146,21 @@ impl Store {
         self.write(|transaction| transaction::set_state(transaction, sequence, state))
     }
 
+    /// Removes what ended before `before` (but nothing after the last checkpoint): deliveries that
+    /// were accepted or superseded, resolved incidents, and segments that no other delivery
+    /// names; above [`Options::segment_bytes_max`] also the oldest other segments. A refused
+    /// delivery stays until somebody settles it.
+    pub fn prune(&mut self, before: Second) -> Result<Pruned, Error> {
+        let segment_bytes_max = self.options.segment_bytes_max;
+        let (pruned, files) =
+            self.write(|transaction| prune::prune(transaction, before, segment_bytes_max))?;
+        for name in files {
+            // A file that stays behind is deleted at the next opening.
+            self.disk.delete(&name)?;
+        }
+        Ok(pruned)
+    }
+
     /// The first `limit` deliveries of `sink` that are to be sent, in outbox order.
     pub fn next_deliveries(&self, sink: &str, limit: usize) -> Result<Vec<Ordered>, Error> {
         self.snapshot()?.next_deliveries(sink, limit)
@@ -155,16 +173,16 @@ impl Store {
 
     /// Everything that is durable now, for reading.
     pub fn snapshot(&self) -> Result<Snapshot, Error> {
-        if self.health.is_poisoned() {
-            return Err(Error::Poisoned);
-        }
+        self.health.check()?;
         let database = self.database.as_ref().ok_or_else(full)?;
         Ok(Snapshot { transaction: database.begin_read()?, disk: Arc::clone(&self.disk) })
     }
 
-    /// Opens the database. A new one gets its name only when it is whole, because the engine
-    /// cannot open a file whose creation was interrupted.
-    fn open_database(&self) -> Result<Database, Error> {
+    /// Makes an empty database, and then the file that says that there is one.
+    ///
+    /// The database gets its name only when it is whole, because the engine cannot open a file
+    /// whose creation was interrupted.
+    fn create(&self) -> Result<(), Error> {
         let names = self.disk.list()?;
         if !names.iter().any(|name| name == DATABASE_FILE) {
             let temporary = format!("{DATABASE_FILE}{}", segment::TEMPORARY_SUFFIX);
@@ -173,6 +191,13 @@ impl Store {
             }
             self.open_engine(&temporary)?.close()?;
             self.rename_durably(&temporary, DATABASE_FILE)?;
+        }
+        self.put_file(FORMAT_FILE, format!("{FORMAT_VERSION}\n").as_bytes())
+    }
+
+    fn open_database(&self) -> Result<Database, Error> {
+        if !self.disk.list()?.iter().any(|name| name == DATABASE_FILE) {
+            return Err(missing("file", DATABASE_FILE));
         }
         self.open_engine(DATABASE_FILE)
     }
@@ -229,9 +254,8 @@ impl Store {
             return Ok(None);
         }
         let name = segment::name(commit.tick, &commit.evidence);
-        let known = self.snapshot()?.segments()?.into_iter().find(|(known, _)| *known == name);
-        if known.is_some() {
-            return Ok(known);
+        if let Some(known) = self.snapshot()?.segment_entry(&name)? {
+            return Ok(Some((name, known)));
         }
         let (file, entry) = segment::encode(commit.tick, &commit.evidence);
         if self.fault() != Some(Fault::SegmentRegisteredFirst) {
@@ -244,7 +268,7 @@ impl Store {
     fn put_file(&self, name: &str, content: &[u8]) -> Result<(), Error> {
         let temporary = format!("{name}{}", segment::TEMPORARY_SUFFIX);
         self.disk.write(&temporary, content)?;
-        if self.fault() != Some(Fault::SegmentNotSynced) {
+        if !(name.ends_with(segment::SUFFIX) && self.fault() == Some(Fault::SegmentNotSynced)) {
             self.health.synced(self.disk.sync(&temporary))?;
         }
         self.rename_durably(&temporary, name)
@@ -252,7 +276,7 @@ impl Store {
 
     fn rename_durably(&self, from: &str, to: &str) -> Result<(), Error> {
         self.disk.rename(from, to)?;
-        if self.fault() != Some(Fault::DirectoryNotSynced) {
+        if !(to.ends_with(segment::SUFFIX) && self.fault() == Some(Fault::DirectoryNotSynced)) {
             self.health.synced(self.disk.sync_directory())?;
         }
         Ok(())
@@ -280,18 +304,18 @@ impl Store {
     }
 
     /// One durable transaction.
-    fn write(
+    fn write<T>(
         &mut self,
-        change: impl FnOnce(&WriteTransaction) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+        change: impl FnOnce(&WriteTransaction) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         self.guarded(|store| {
             let database = store.database.as_ref().expect("guarded opens the database");
             let mut transaction = database.begin_write()?;
             transaction.set_durability(Durability::Immediate)?;
             transaction.set_two_phase_commit(true);
-            change(&transaction)?;
+            let result = change(&transaction)?;
             transaction.commit()?;
-            Ok(())
+            Ok(result)
         })
     }
 
@@ -300,20 +324,23 @@ impl Store {
         &mut self,
         call: impl FnOnce(&mut Store) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        if self.health.is_poisoned() {
-            return Err(Error::Poisoned);
-        }
+        self.health.check()?;
         if self.database.is_none() {
             self.database = Some(self.open_database()?);
         }
         let result = call(self);
         match &result {
+            Ok(_) => return result,
             // The engine refuses to go on after any failed write: it has to be opened again.
             Err(Error::Full { .. }) => self.database = None,
-            Err(Error::Disk(_) | Error::Poisoned | Error::Corrupt(_)) => self.health.poison(),
-            _ => {}
+            Err(Error::Disk(cause)) => self.health.poison(cause),
+            Err(Error::Poisoned { cause } | Error::Corrupt(cause)) => self.health.poison(cause),
+            Err(_) => {}
         }
-        result
+        match &result {
+            Err(Error::Full { .. } | Error::Disk(_)) => self.health.check().and(result),
+            _ => result,
+        }
     }
 }
 
@@ -322,20 +349,16 @@ fn full() -> Error {
     Error::Full { source: std::io::ErrorKind::StorageFull.into() }
 }
 
-/// Refuses a directory of a newer version; says in a new one which version made it.
-fn check_format(disk: &dyn Disk) -> Result<(), Error> {
-    if disk.list()?.iter().any(|name| name == FORMAT_FILE) {
-        let text = String::from_utf8(disk.read(FORMAT_FILE)?).unwrap_or_default();
-        return match text.trim().parse::<u32>() {
-            Ok(found) if found > FORMAT_VERSION => Err(Error::NewerFormat { found }),
-            Ok(_) => Ok(()),
-            Err(_) => Err(Error::Corrupt(format!("file `{FORMAT_FILE}` must hold a number"))),
-        };
+/// The version that wrote the directory, if it can be read by this one; `None` for a new
+/// directory.
+pub(crate) fn read_format(disk: &dyn Disk) -> Result<Option<u32>, Error> {
+    if !disk.list()?.iter().any(|name| name == FORMAT_FILE) {
+        return Ok(None);
     }
-    let temporary = format!("{FORMAT_FILE}{}", segment::TEMPORARY_SUFFIX);
-    disk.write(&temporary, format!("{FORMAT_VERSION}\n").as_bytes())?;
-    disk.sync(&temporary)?;
-    disk.rename(&temporary, FORMAT_FILE)?;
-    disk.sync_directory()?;
-    Ok(())
+    let text = String::from_utf8(disk.read(FORMAT_FILE)?).unwrap_or_default();
+    match text.trim().parse::<u32>() {
+        Ok(found) if found > FORMAT_VERSION => Err(Error::NewerFormat { found }),
+        Ok(found) => Ok(Some(found)),
+        Err(_) => Err(Error::Corrupt(format!("file `{FORMAT_FILE}` must hold a number"))),
+    }
 }

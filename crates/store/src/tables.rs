@@ -108,3 +108,47 @@ pub(crate) fn decode<T: DeserializeOwned>(record: &[u8]) -> Result<T, Error> {
         Err(error) => Err(Error::Corrupt(format!("unreadable record: {error}"))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use plimsoll_model::{DeliveryState, Mark, Second, Time};
+
+    use super::*;
+    use crate::Checkpoint;
+
+    /// The bytes of version 1, written by hand after postcard's wire format: variant numbers and
+    /// lengths as varints, signed numbers zigzag.
+    #[track_caller]
+    fn check<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(
+        value: T,
+        bytes: &[u8],
+    ) {
+        assert_eq!(encode(&value), bytes);
+        assert_eq!(decode::<T>(bytes).unwrap(), value);
+    }
+
+    #[test]
+    fn records_of_version_1_are_read() {
+        check(DeliveryState::Pending { attempts: 1, last_error: None }, &[1, 0, 1, 0]);
+        check(DeliveryState::Held, &[1, 1]);
+        let accepted = DeliveryState::Accepted { at: Time::from_seconds(1), answer: "ok".into() };
+        check(accepted, &[1, 2, 0x80, 0x89, 0x7A, 2, b'o', b'k']);
+        check(Mark::Advance { until: Second(5) }, &[1, 3, 10]);
+        let checkpoint = Checkpoint {
+            tick: Second(1),
+            build: "b".into(),
+            config_hash: "c".into(),
+            judge: vec![7],
+            merge: Vec::new(),
+        };
+        check(checkpoint, &[1, 2, 1, b'b', 1, b'c', 1, 7, 0]);
+    }
+
+    #[test]
+    fn a_record_of_another_version_or_with_more_or_less_bytes_is_an_error() {
+        for bytes in [&[2, 1][..], &[1, 1, 0], &[1], &[]] {
+            let error = decode::<DeliveryState>(bytes).unwrap_err();
+            assert!(matches!(error, Error::Corrupt(_)), "{bytes:?}: {error}");
+        }
+    }
+}

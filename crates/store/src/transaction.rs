@@ -10,7 +10,7 @@ use redb::{ReadableTable, WriteTransaction};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::commit::identity;
+use crate::commit::identity_of;
 use crate::fault::Fault;
 use crate::tables::{self, decode, encode, meta};
 use crate::{Checkpoint, Commit, Decided, Error, NewDelivery, RejectsBeyond, SegmentEntry};
@@ -107,7 +107,7 @@ pub(crate) fn order(
 ) -> Result<(), Error> {
     let mut next: u64 = single(transaction, meta::OUTBOX_NEXT)?.unwrap_or(0);
     for new in &commit.deliveries {
-        let identity = identity(new);
+        let identity = identity_of(&new.sink, &new.key, &new.payload);
         let mut orders = transaction.open_table(tables::ORDERS)?;
         let known = orders.get(identity.as_str())?.is_some();
         if known && fault != Some(Fault::OrderedTwice) {
@@ -151,9 +151,17 @@ pub(crate) fn set_state(
         let order: Result<(Second, Delivery), Error> = decode(order.value());
         order
     });
-    match order.transpose()? {
-        Some((_, delivery)) => put_state(transaction, &delivery, state),
-        None => Err(Error::Invalid(format!("delivery {sequence} was never ordered"))),
+    let before = transaction.open_table(tables::STATES)?.get(sequence)?.map(|state| {
+        let state: Result<DeliveryState, Error> = decode(state.value());
+        state
+    });
+    match (order.transpose()?, before.transpose()?) {
+        // An acceptance is never taken back: the receiver has it.
+        (_, Some(before @ DeliveryState::Accepted { .. })) if before != *state => {
+            Err(Error::Invalid(format!("delivery {sequence} is accepted, it cannot be {state}")))
+        }
+        (Some((_, delivery)), _) => put_state(transaction, &delivery, state),
+        (None, _) => Err(Error::Invalid(format!("delivery {sequence} was never ordered"))),
     }
 }
 

@@ -1,14 +1,17 @@
 //! [`SimulatedDisk`]: a disk that loses what was not synced.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::{BackendError, StorageBackend};
 
 use super::World;
 use crate::Disk;
+
+/// What a disk hands out to files, in bytes. A file that was lengthened and not written takes none.
+const BLOCK_BYTES: usize = 4096;
 
 /// What a disk keeps whole or not at all, in bytes.
 const SECTOR_BYTES: usize = 512;
@@ -52,6 +55,8 @@ struct Content {
     /// As it is after the loss of everything unsynced.
     durable: Vec<u8>,
     unsynced: Vec<Change>,
+    /// The blocks that were ever written.
+    blocks: BTreeSet<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -96,7 +101,8 @@ impl SimulatedDisk {
         state.names = state.durable_names.clone();
     }
 
-    /// From now on the files together can have `bytes` bytes; `None` for any number.
+    /// From now on the files together can take `bytes` bytes, in whole blocks; `None` for any
+    /// number.
     pub fn set_capacity(&self, bytes: Option<usize>) {
         self.state().capacity = bytes;
     }
@@ -106,7 +112,7 @@ impl SimulatedDisk {
         self.state().syncs_fail = fail;
     }
 
-    /// The bytes of all files together.
+    /// The bytes that all files take together, in whole blocks.
     pub fn used(&self) -> usize {
         self.state().used()
     }
@@ -123,7 +129,7 @@ impl SimulatedDisk {
         let mut state = self.state();
         let file = state.create(name);
         state.files[file] =
-            Content { cached: content.clone(), durable: content, unsynced: Vec::new() };
+            Content { cached: content.clone(), durable: content, ..Content::default() };
         state.durable_names = state.names.clone();
         state.names_since.clear();
     }
@@ -151,7 +157,7 @@ impl SimulatedDisk {
 
 impl State {
     fn used(&self) -> usize {
-        self.names.values().map(|file| self.files[*file].cached.len()).sum()
+        self.names.values().map(|file| self.files[*file].blocks.len() * BLOCK_BYTES).sum()
     }
 
     fn file(&self, name: &str) -> io::Result<usize> {
@@ -170,12 +176,17 @@ impl State {
     }
 
     fn change(&mut self, file: usize, change: Change) -> io::Result<()> {
-        let grown = change.length().saturating_sub(self.files[file].cached.len());
-        if grown > 0 && self.capacity.is_some_and(|capacity| self.used() + grown > capacity) {
+        let blocks = change.blocks();
+        let new = blocks.clone().filter(|block| !self.files[file].blocks.contains(block)).count();
+        let used = self.used() + new * BLOCK_BYTES;
+        if new > 0 && self.capacity.is_some_and(|capacity| used > capacity) {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        change.apply(&mut self.files[file].cached);
-        self.files[file].unsynced.push(change);
+        let file = &mut self.files[file];
+        file.blocks.extend(blocks);
+        change.apply(&mut file.cached);
+        file.blocks.split_off(&file.cached.len().div_ceil(BLOCK_BYTES));
+        file.unsynced.push(change);
         Ok(())
     }
 
@@ -197,6 +208,14 @@ impl Change {
         match self {
             Change::Length(length) => *length,
             Change::Bytes(offset, bytes) => offset + bytes.len(),
+        }
+    }
+
+    /// The blocks that it writes to.
+    fn blocks(&self) -> Range<usize> {
+        match self {
+            Change::Length(_) => 0..0,
+            Change::Bytes(offset, _) => offset / BLOCK_BYTES..self.length().div_ceil(BLOCK_BYTES),
         }
     }
 

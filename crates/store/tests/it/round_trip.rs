@@ -102,4 +102,21 @@ fn a_recorded_state_is_there_and_takes_the_delivery_off_the_list() {
     assert!(store.next_deliveries("oncall", 1).unwrap().is_empty());
     assert_eq!(store.snapshot().unwrap().deliveries().unwrap()[0].state, accepted);
     assert!(matches!(store.record(9, &accepted), Err(Error::Invalid(_))));
+    assert!(matches!(store.record(0, &failed), Err(Error::Invalid(_))));
+    store.record(0, &accepted).unwrap();
+}
+
+#[test]
+fn a_held_delivery_waits_until_a_commit_lets_it_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(dir.path(), options()).unwrap();
+    let mut commit = opened_at_100();
+    commit.deliveries[0].held = true;
+    store.commit(&commit).unwrap();
+    assert!(store.next_deliveries("oncall", 1).unwrap().is_empty());
+    let pending = DeliveryState::Pending { attempts: 0, last_error: None };
+    let states = vec![(0, pending), (1, DeliveryState::Superseded)];
+    store.commit(&Commit { tick: Second(101), states, ..Commit::default() }).unwrap();
+    assert_eq!(store.next_deliveries("oncall", 1).unwrap().len(), 1);
+    assert!(store.next_deliveries("clickhouse", 1).unwrap().is_empty());
 }
