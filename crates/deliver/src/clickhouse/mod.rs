@@ -222,6 +222,9 @@ impl ClickHouse {
     }
 
     /// Runs one exchange within the time limit, and words its error for a person.
+    ///
+    /// The client reads an error's body whole, so only the time limit bounds what a hostile
+    /// server can make us hold; the server is chosen by whoever writes the configuration.
     async fn within<T>(
         &self,
         exchange: impl Future<Output = clickhouse::error::Result<T>>,
