@@ -23,7 +23,8 @@ impl Sink {
         }
     }
 
-    /// Makes one attempt. It ends within the sink's `timeout`, whatever the receiver does.
+    /// Makes one attempt. It ends soon after the sink's `timeout` at the latest (twice that, if a
+    /// pager wants the event in its smallest form), whatever the receiver does.
     ///
     /// `evidence` is the segment that the delivery names, if it names one: rows of
     /// [`plimsoll_model::evidence::schema`]. Sinks of pages have no use for it.

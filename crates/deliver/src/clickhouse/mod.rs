@@ -6,18 +6,23 @@ mod failure;
 mod migrate;
 mod rows;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use clickhouse::{Client, Compression, Row, RowWrite};
 use plimsoll_model::{Delivery, Outcome, Payload};
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::{Error, Secret, address};
 use rows::{EvidenceRow, EvidenceRows, IncidentRow};
 
 pub use migrate::Applied;
+
+/// How much later than `timeout` an exchange is cut off from outside. An insert runs in a task
+/// of the client's, which ends only if the client's own limit, `timeout`, passes first.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// The settings of one ClickHouse database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,7 +78,10 @@ pub struct ClickHouse {
     url: Url,
     password: Option<Secret>,
     timeout: Duration,
-    client: Client,
+    /// The server, whatever its databases.
+    server: Client,
+    /// Our database. It remembers the columns of our tables between inserts.
+    tables: Client,
 }
 
 impl ClickHouse {
@@ -92,21 +100,22 @@ impl ClickHouse {
             return Err(Error::Config(format!("`timeout` of sink `{name}` must be above zero")));
         }
         // Blocks are a few kilobytes, so compressing them is not worth a setting.
-        let mut client = Client::default()
+        let mut server = Client::default()
             .with_url(url.as_str())
             .with_compression(Compression::None)
             .with_product_info("plimsoll", env!("CARGO_PKG_VERSION"))
             .with_user(config.user);
         if let Some(password) = &config.password {
-            client = client.with_password(password.reveal());
+            server = server.with_password(password.reveal());
         }
         Ok(ClickHouse {
             name,
+            tables: server.clone().with_database(&config.database),
+            server,
             database: config.database,
             url,
             password: config.password,
             timeout: config.timeout,
-            client,
         })
     }
 
@@ -117,7 +126,7 @@ impl ClickHouse {
 
     /// The server's version, if it answers.
     pub async fn ping(&self) -> Result<String, Error> {
-        self.within(self.client.query_raw("SELECT version()").fetch_one::<String>()).await
+        self.within(self.server.query_raw("SELECT version()").fetch_one::<String>()).await
     }
 
     /// Creates what is missing of the database and its tables, in the order of the files in
@@ -130,8 +139,8 @@ impl ClickHouse {
         migrate::migrate(self, dry_run).await
     }
 
-    /// Makes one attempt. Each table gets one block under a token made of the delivery's key, so
-    /// that a repetition, which has the same rows, is taken once.
+    /// Makes one attempt. Each table gets one block under a token made of the delivery's key and
+    /// the rows, so that a repetition, which has the same rows, is taken once.
     ///
     /// Evidence goes first and the current state last: a reader who sees an incident finds its
     /// proof. If an attempt fails between tables, the repetition completes it.
@@ -167,16 +176,18 @@ impl ClickHouse {
         let events: Vec<IncidentRow> = transitions.iter().map(IncidentRow::new).collect();
         let states = rows::newest(&events);
         let evidence = evidence.as_ref().map_or_else(Vec::new, |rows| rows.rows(pipeline));
+        let key = &delivery.key;
+        let until = Instant::now() + self.timeout;
         let written = self.within(async {
-            self.insert::<EvidenceRow>("evidence", &delivery.key, &evidence).await?;
-            self.insert::<IncidentRow>("incident_events", &delivery.key, &events).await?;
-            self.insert::<IncidentRow>("incidents", &delivery.key, &states).await
+            self.insert::<EvidenceRow>("evidence", key, &evidence, until).await?;
+            self.insert::<IncidentRow>("incident_events", key, &events, until).await?;
+            self.insert::<IncidentRow>("incidents", key, &states, until).await
         });
         match written.await {
             Ok(()) => accepted(events.len(), evidence.len()),
             Err(error) => {
                 // The table may have changed since its columns were looked up.
-                self.client.clear_cached_metadata().await;
+                self.tables.clear_cached_metadata().await;
                 Outcome::Later { after: None, error: error.to_string() }
             }
         }
@@ -187,6 +198,7 @@ impl ClickHouse {
         table: &str,
         key: &str,
         rows: &[R::Value<'a>],
+        until: Instant,
     ) -> clickhouse::error::Result<()>
     where
         R: Row + RowWrite,
@@ -194,16 +206,15 @@ impl ClickHouse {
         if rows.is_empty() {
             return Ok(());
         }
-        let client = self.client.clone().with_database(&self.database);
+        let mut insert = self.tables.insert::<R>(table).await?;
         // A block is ours alone: the server must neither gather it with others (asynchronous
         // inserts) nor take it twice.
-        let mut insert = client
-            .insert::<R>(table)
-            .await?
-            .with_timeouts(Some(self.timeout), Some(self.timeout))
+        let left = Some(until.saturating_duration_since(Instant::now()));
+        insert = insert
+            .with_timeouts(left, left)
             .with_setting("async_insert", "0")
             .with_setting("insert_deduplicate", "1")
-            .with_setting("insert_deduplication_token", format!("{key}/{table}"));
+            .with_setting("insert_deduplication_token", token(key, table, rows));
         for row in rows {
             insert.write(row).await?;
         }
@@ -212,23 +223,32 @@ impl ClickHouse {
 
     /// Runs one exchange within the time limit, and words its error for a person.
     ///
-    /// The client's own limits, which also end its background task, have passed by then or pass
-    /// soon after.
+    /// The client reads an error's body whole, so only the time limit bounds what a hostile
+    /// server can make us hold; the server is chosen by whoever writes the configuration.
     async fn within<T>(
         &self,
         exchange: impl Future<Output = clickhouse::error::Result<T>>,
     ) -> Result<T, Error> {
         let place = address::place(&self.url);
-        match tokio::time::timeout(self.timeout, exchange).await {
+        match tokio::time::timeout(self.timeout + GRACE, exchange).await {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(failure::worded(&place, &error, self.password.as_ref())),
-            Err(_) => {
+            Err(_) | Ok(Err(clickhouse::error::Error::TimedOut)) => {
                 let timeout = self.timeout;
                 let error = format!("clickhouse at {place} did not answer within {timeout:?}");
                 Err(Error::Unavailable(error))
             }
+            Ok(Err(error)) => Err(failure::worded(&place, &error, self.password.as_ref())),
         }
     }
+}
+
+/// The name of a block at the server. A digest of its rows is part of it, so that two blocks that
+/// share a key by mistake (two data directories, one database) are both kept.
+fn token(key: &str, table: &str, rows: &[impl Serialize]) -> String {
+    let rows = serde_json::to_vec(rows).expect("texts and numbers can be written as JSON");
+    let digest = Sha256::digest(&rows);
+    let head: String = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{key}/{table}/{head}")
 }
 
 fn accepted(events: usize, evidence: usize) -> Outcome {

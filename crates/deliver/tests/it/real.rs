@@ -153,16 +153,33 @@ fn an_answer_that_is_lost_costs_no_row_and_adds_none() {
     later(deliver(&sink));
     assert_eq!(part.query("SELECT count() FROM plimsoll.evidence"), "4\n");
 
-    config.timeout = Duration::from_secs(2);
+    config.timeout = Duration::from_secs(4);
     let hurried = ClickHouse::new("history", config).unwrap();
     part.spoil(ClickHouseFault::Hang, 1);
-    assert!(later(deliver(&hurried)).contains("did not answer within 2s"));
+    assert!(later(deliver(&hurried)).contains("did not answer within 4s"));
 
     assert_accepted(&deliver(&sink));
     let raw = "SELECT (SELECT count() FROM plimsoll.incidents), \
                (SELECT count() FROM plimsoll.incident_events), \
                (SELECT count() FROM plimsoll.evidence)";
     assert_eq!(part.query(raw), "1\t1\t4\n");
+}
+
+/// Two data directories may write to one database.
+#[test]
+fn other_rows_under_the_same_key_are_kept() {
+    let part = ClickHousePart::start();
+    let runtime = runtime();
+    let sink = sink(&part);
+    runtime.block_on(sink.migrate(false)).unwrap();
+    for pipeline in ["issuance", "payments", "issuance"] {
+        let mut opened = deliveries::transition(1, Change::Opened);
+        opened.pipeline = pipeline.into();
+        let delivery = deliveries::rows("block-1", &[opened], None);
+        assert_accepted(&runtime.block_on(sink.deliver(&delivery, None)));
+    }
+    let pipelines = "SELECT pipeline FROM plimsoll.incident_events ORDER BY pipeline";
+    assert_eq!(part.query(pipelines), "issuance\npayments\n");
 }
 
 #[test]
