@@ -1,4 +1,4 @@
-"""One day of five applications on one PostgreSQL server, and the release that drains it.
+"""One day of six applications on one PostgreSQL server, and the release that drains it.
 
 The clients run by the ordinary clock. Only the server's clock is faked, so every duration here is in the
 server's seconds and is divided by the speed just before it is slept. A connection is three messages of the
