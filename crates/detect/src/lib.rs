@@ -45,14 +45,18 @@
 //! assert_eq!(step.transitions[0].reason, Reason::LimitRefused);
 //! ```
 
+pub mod blame;
 pub mod detector;
+pub mod explain;
 pub mod forecast;
 pub mod growth;
+pub mod history;
 pub mod judge;
 pub mod ledger;
 pub mod levels;
 pub mod panes;
 pub mod refusal;
+pub mod season;
 pub mod settings;
 pub mod trend;
 pub mod view;

@@ -50,7 +50,7 @@ fn judge_all(judge: &mut Judge, ticks: &[Tick]) -> Vec<Step> {
 
 /// What everybody holds.
 fn held(judge: &Judge) -> (u64, BTreeMap<OwnedHolder, u64>) {
-    let held = judge.held().next().unwrap();
+    let held = judge.held().next().expect("one resource");
     let holders = held.holders.into_iter().map(|(holder, count)| (holder.clone(), count));
     (held.held, holders.collect())
 }
