@@ -66,11 +66,15 @@ const STEPS_BEFORE: i32 = 53;
 /// Nothing is said more finely than this, in seconds.
 const STEP_MIN_S: f64 = 0.25;
 
-/// Equally likely values of the rate: quantiles of the gamma distribution with its mean and
-/// variance. With Poisson growth and no other noise, `1 / rate_var` times the squared rate is the
-/// number of units seen, and this is the exact posterior of the rate.
+/// Equally likely values of the rate: quantiles of its posterior, a gamma distribution.
+///
+/// With Poisson growth and no other noise, the squared rate divided by its variance is the number
+/// of units seen. One of them only shows that growth has begun, whenever that was (prior: any
+/// speed and any onset are equally likely): the shape is one less and the exposure the same.
 fn rates(rate: f64, rate_var: f64) -> [f64; RATES] {
-    let shape = (rate * rate / rate_var.max(1e-12 * rate * rate)).max(SHAPE_MIN);
+    let seen = rate * rate / rate_var.max(1e-12 * rate * rate);
+    let shape = (seen - 1.0).max(SHAPE_MIN);
+    let rate = rate * shape / (shape + 1.0);
     let gamma = Gamma::new(shape, shape / rate);
     std::array::from_fn(|place| match &gamma {
         // Above this shape the normal distribution is the same to a thousandth of the rate.
@@ -179,12 +183,13 @@ mod tests {
     fn random_growth_spreads_like_a_gamma_distribution() {
         check(Outlook { drift_var: 0.5, ..CERTAIN }, (174.8, 226.0));
     }
-    // After 20 units seen, 20 are left: the ratio of two gammas is F(40, 40), whose 10 % and 90 %
-    // quantiles are 0.6642 and 1.5056 (tables of the F distribution); 40 s is the expected time.
+    // 21 units seen in 42 s, of which one shows the onset; 20 are left: the ratio of two gammas is
+    // F(40, 40), whose 10 % and 90 % quantiles are 0.6642 and 1.5056 (tables of the F
+    // distribution), times 42 s.
     #[test]
     fn an_uncertain_rate_spreads_like_an_f_distribution() {
-        let outlook = Outlook { remaining: 20.0, drift_var: 0.5, rate_var: 0.0125, ..CERTAIN };
-        check(outlook, (26.6, 60.2));
+        let outlook = Outlook { remaining: 20.0, drift_var: 0.5, rate_var: 0.25 / 21.0, ..CERTAIN };
+        check(outlook, (27.9, 63.2));
     }
     #[test]
     fn at_the_limit_there_is_no_time_left() {

@@ -351,12 +351,14 @@ impl Case<'_> {
         }
         let level_var = (inside / count).max(0.0) + around / f64::max(count - 3.0, 1.0);
         let trend = total.level_at(self.now_s);
+        let stretches = &self.suspect.stretches;
+        let (rate, rate_var) = trend::plausible_rate(stretches, self.grid.fine, rise.rate)?;
         Some(Outlook {
             remaining: usable - trend,
             above: self.view.held as f64 - trend,
-            rate: rise.rate,
-            rate_var: rise.rate_var + 1.2 * rise.rate / rise.length_s(),
-            drift_var: rise.rate,
+            rate,
+            rate_var,
+            drift_var: rate,
             level_var,
             memory_s: (total.noise / (2.0 * level_var.max(1e-9))).clamp(1.0, 1e6),
         })

@@ -185,7 +185,7 @@ mod tests {
     fn stretches_follow_each_other_and_end_now() {
         for now_s in [1_000_000, 1_000_002, 1_000_006, 1_000_014] {
             let grid = Grid::new(0, now_s, 0);
-            assert!((17..=20).contains(&grid.fine), "{grid:?}");
+            assert!((16..=20).contains(&grid.fine), "{grid:?}");
             for place in 1..grid.len() {
                 assert_eq!(grid.span(place - 1).1, grid.span(place).0);
             }

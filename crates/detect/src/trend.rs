@@ -86,6 +86,39 @@ pub fn fit(stretches: &[Stretch], onsets: usize) -> Option<Rise> {
     best.map(|(_, rise)| rise)
 }
 
+/// The mean and the variance of the rate over all onsets that the stretches leave plausible,
+/// where the growth itself varies by `drift_var` per second.
+///
+/// Each onset of [`fit`] is weighed with its likelihood. Growth at random wanders off its line: at
+/// the lowest frequency that `length` seconds can show, a random walk has the spectral density
+/// `drift_var * (length / π)²`, which is added to the noise. The best onset alone would be chosen
+/// where a burst begins, and too steep.
+pub fn plausible_rate(stretches: &[Stretch], onsets: usize, drift_var: f64) -> Option<(f64, f64)> {
+    let best = fit(stretches, onsets)?;
+    let first = stretches.len().saturating_sub(onsets).max(SIDE_MIN);
+    let walk = drift_var * (best.length_s() / std::f64::consts::PI).powi(2);
+    let noise = (best.noise + walk).max(f64::MIN_POSITIVE);
+    let least = (first..=stretches.len() - SIDE_MIN)
+        .map(|place| fit_at(stretches, place).0)
+        .fold(f64::INFINITY, f64::min);
+    let (mut weights, mut mean, mut square) = (0.0, 0.0, 0.0);
+    for place in first..=stretches.len() - SIDE_MIN {
+        let (error, rise) = fit_at(stretches, place);
+        let weight = (-(error - least) / (2.0 * noise)).exp();
+        let rate = rise.rate.max(0.0);
+        let variance = rise.rate_var + WALK_SLOPE * drift_var / rise.length_s();
+        weights += weight;
+        mean += weight * rate;
+        square += weight * (rate * rate + variance);
+    }
+    let mean = mean / weights;
+    Some((mean, (square / weights - mean * mean).max(0.0)))
+}
+
+/// The variance of the least-squares slope of a random walk over a time, in units of the walk's
+/// variance per second divided by that time: 9 ∫∫ s u min(s, u) ds du over the unit square.
+const WALK_SLOPE: f64 = 1.2;
+
 /// The fit with the onset where stretch `place` begins, and its weighted squared error.
 pub fn fit_at(stretches: &[Stretch], place: usize) -> (f64, Rise) {
     let onset_s = stretches[place].from_s;

@@ -59,6 +59,8 @@ pub(crate) struct Ledger {
     by_sessions: bool,
     first_seen: Option<Second>,
     reset_at: Option<Time>,
+    /// The tick that applied it.
+    reset_tick: Option<Second>,
     /// Whether the count is known to be complete: since a reset or a polled count.
     complete: bool,
     /// Sessions that ended and had begun before the log.
@@ -121,7 +123,7 @@ impl Ledger {
             holders: self.holders.levels(),
             changed: self.holders.changed(),
             lives: &self.lives,
-            reset_at: self.reset_at.map(Time::second),
+            reset_at: self.reset_tick,
             first_seen: self.first_seen.unwrap_or(tick),
             doubts: &self.doubts,
         }
@@ -273,6 +275,7 @@ impl Ledger {
         }
         if self.reset_at.is_none_or(|newest| time > newest) {
             self.reset_at = Some(time);
+            self.reset_tick = Some(tick);
             self.complete = true;
             (self.before_log, self.unseen) = (0, 0);
         }

@@ -98,7 +98,7 @@ fn intervals_hold_the_truth_as_often_as_they_say() {
     for seed in 1..=1 {
         for background in [Background::Steady, Background::Churn, Background::Jitter] {
             for random in [true, false] {
-                family(background, Some(random), 200, seed);
+                family(background, Some(random), 100, seed);
             }
         }
     }
