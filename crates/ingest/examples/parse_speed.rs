@@ -3,8 +3,8 @@
 //! `cargo run --release -p plimsoll-ingest --no-default-features --example parse_speed`
 //!
 //! The lines have about 560 bytes and their members in shuffled order; a thousandth is broken.
-//! Beside the parser stands sonic-rs decoding six members of the same lines, and each is the
-//! median of several interleaved rounds.
+//! Beside the parser stands sonic-rs decoding six members of the same lines. Rounds of both
+//! alternate; the least of them is what the machine can do when nothing else runs.
 
 use std::borrow::Cow;
 use std::hint::black_box;
@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 const LINES: usize = 100_000;
 const LINES_PER_BATCH: usize = 2_000;
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 25;
 
 #[derive(Deserialize)]
 struct Six<'a> {
@@ -77,8 +77,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     parsed.sort_unstable();
     decoded.sort_unstable();
     println!("{LINES} lines of {} bytes: {rows} rows, {rejects} rejects", bytes / LINES);
-    println!("parser, bytes to columns: {} ns a line (median of {ROUNDS})", parsed[ROUNDS / 2]);
-    println!("sonic-rs, six members:    {} ns a line", decoded[ROUNDS / 2]);
+    for (what, times) in [("parser, bytes to columns", parsed), ("sonic-rs, six members", decoded)]
+    {
+        let (least, median) = (times[0], times[ROUNDS / 2]);
+        println!("{what}: {least} ns a line at least, {median} in the median of {ROUNDS} rounds");
+    }
     Ok(())
 }
 

@@ -150,7 +150,7 @@ impl FileSource {
             compressed,
             live: false,
             pending: Vec::new(),
-            position,
+            position: position.max(0),
             skipping: None,
             ended: false,
             early_end: None,

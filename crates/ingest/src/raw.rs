@@ -152,7 +152,7 @@ impl RawBatch {
         if self.records.is_empty() {
             self.first_offset = offset;
         }
-        self.next_offset = offset + 1;
+        self.next_offset = offset.saturating_add(1);
         self.bytes_read += length;
         self.records.push(RawRange { offset, start, end, kind });
     }
