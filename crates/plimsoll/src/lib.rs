@@ -4,4 +4,5 @@ pub mod check;
 pub mod cli;
 pub mod config;
 pub mod exit;
+pub mod expected;
 pub mod metric;

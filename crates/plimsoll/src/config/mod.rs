@@ -5,7 +5,7 @@
 //! file, line and column. `docs/config.md` describes every key.
 
 mod interpolate;
-mod problem;
+pub(crate) mod problem;
 mod rules;
 pub(crate) mod secret;
 mod sections;
@@ -267,7 +267,7 @@ pub(crate) fn read_tree(text: &str, errors: &mut Reporter<'_>) -> Option<Node> {
         _ => {
             errors.add(
                 tree.place,
-                "a definition is a map of keys such as `version` and `name`",
+                "the file must be a map of keys such as `version` and `name`",
                 "was another kind of file given? docs/config.md has an example",
             );
             None

@@ -260,7 +260,7 @@ fn files_of_another_kind_are_recognised() {
     check("a: b: c", "this is not YAML");
     let said = |text: &str| blocks(&load(text).unwrap_err().0);
     assert!(said("").starts_with("the file is empty"), "{}", said(""));
-    assert!(said("- a").contains("a definition is a map of keys"), "{}", said("- a"));
+    assert!(said("- a").contains("the file must be a map of keys"), "{}", said("- a"));
     assert!(said("version: 1").contains("key `name` is missing"), "{}", said("version: 1"));
 }
 
