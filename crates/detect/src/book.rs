@@ -375,3 +375,242 @@ fn overlap(a: &Interval, b: &Interval) -> bool {
     let begins_in = |a: &Interval, b: &Interval| b.to.is_none_or(|to| a.from <= to);
     begins_in(a, b) && begins_in(b, a)
 }
+
+#[cfg(test)]
+mod tests {
+    use plimsoll_model::{Release, Severity, Time};
+
+    use super::*;
+
+    const RULES: Rules<'_> = Rules { pipeline: "p", pause_s: 180, grace_s: 1_800 };
+
+    fn issuer() -> Owner {
+        Owner::Holder { dimension: Dimension::ServiceName, value: "issuer".to_owned() }
+    }
+
+    /// Growth of `db` as a ticket, of an owner not known, 100 usable units, gone in 1000-2000 s.
+    fn growth() -> Finding {
+        let at = Time::from_seconds;
+        Finding {
+            kind: Kind::GrowthToLimit,
+            resource: "db".to_owned(),
+            unit: "connections".to_owned(),
+            owner: Owner::Unknown,
+            severity: Severity::Ticket,
+            since: Second(0),
+            level: 50,
+            usable: Some(100),
+            owner_level: None,
+            owner_level_before: None,
+            growth_per_minute: Some(1.0),
+            exhaustion: Some(Interval { from: at(1_000), to: Some(at(2_000)) }),
+            release: None,
+            refused: 0,
+            doubts: Vec::new(),
+        }
+    }
+
+    fn refusal() -> Finding {
+        let kind = Kind::RefusalAtLimit;
+        Finding { kind, severity: Severity::Page, exhaustion: None, refused: 1, ..growth() }
+    }
+
+    fn release() -> Release {
+        let deployed_at = Time::from_seconds(-60);
+        Release { service: "issuer".to_owned(), version: Some("2.14".to_owned()), deployed_at }
+    }
+
+    /// What the book makes of the verdicts that `verdicts` gives for each second until `until`:
+    /// `second incident.sequence reason`, with incidents numbered as they open.
+    #[track_caller]
+    fn check(
+        until: i64,
+        verdicts: impl Fn(i64) -> Vec<(Witness, Verdict)>,
+        expected: &[&str],
+    ) -> Vec<Transition> {
+        let mut book = Book::default();
+        let mut ids = Vec::new();
+        let mut told = Vec::new();
+        let mut transitions = Vec::new();
+        for second in 0..=until {
+            for transition in book.step(&RULES, Second(second), "db", verdicts(second)) {
+                if transition.change == Change::Opened {
+                    ids.push(transition.incident);
+                }
+                let number = ids.iter().position(|id| *id == transition.incident).unwrap() + 1;
+                let Transition { sequence, reason, .. } = &transition;
+                told.push(format!("{second} {number}.{sequence} {}", reason.name()));
+                transitions.push(transition);
+            }
+        }
+        assert_eq!(told, expected);
+        transitions
+    }
+
+    fn found(finding: Finding) -> Vec<(Witness, Verdict)> {
+        let witness = match finding.kind {
+            Kind::GrowthToLimit => Witness::Growth,
+            Kind::RefusalAtLimit => Witness::Refusal,
+        };
+        vec![(witness, Verdict::Found(finding))]
+    }
+
+    fn ended(reason: Reason) -> Vec<(Witness, Verdict)> {
+        vec![(Witness::Growth, Verdict::Ended(reason))]
+    }
+
+    #[test]
+    fn it_opens_once_and_resolves_after_the_hold() {
+        let verdicts = |second| match second {
+            0..10 => found(growth()),
+            10 => ended(Reason::LevelReceded),
+            _ => Vec::new(),
+        };
+        check(100, verdicts, &["0 1.1 exhaustion_forecast", "70 1.2 level_receded"]);
+    }
+
+    #[test]
+    fn a_detector_that_only_falls_silent_ends_it_too() {
+        let verdicts = |second| if second < 10 { found(growth()) } else { Vec::new() };
+        check(100, verdicts, &["0 1.1 exhaustion_forecast", "70 1.2 growth_ended"]);
+    }
+
+    #[test]
+    fn a_return_within_the_hold_says_nothing() {
+        let verdicts =
+            |second| if (10..60).contains(&second) { Vec::new() } else { found(growth()) };
+        check(100, verdicts, &["0 1.1 exhaustion_forecast"]);
+    }
+
+    #[test]
+    fn flapping_every_second_for_an_hour_is_one_incident() {
+        let flap = |second| if second % 2 == 0 { found(growth()) } else { Vec::new() };
+        check(3_600, flap, &["0 1.1 exhaustion_forecast"]);
+    }
+
+    #[test]
+    fn slow_flapping_is_damped() {
+        // 90 s seen, 90 s not seen. The first hold is 60 s, so it is resolved at 90 + 60; the
+        // second is 120 s and outlasts the pause.
+        let flap = |second: i64| if second % 180 < 90 { found(growth()) } else { Vec::new() };
+        let expected =
+            ["0 1.1 exhaustion_forecast", "150 1.2 growth_ended", "180 2.1 exhaustion_forecast"];
+        check(3_600, flap, &expected);
+    }
+
+    #[test]
+    fn refusals_after_growth_are_the_same_incident() {
+        let verdicts = |second| match second {
+            0..5 => found(growth()),
+            _ => [found(growth()), found(refusal())].concat(),
+        };
+        let told = check(9, verdicts, &["0 1.1 exhaustion_forecast", "5 1.2 refusals_began"]);
+        assert_eq!(told[1].severity_peak, Severity::Page);
+        // What growth knows stays said.
+        assert_eq!(told[1].finding.growth_per_minute, Some(1.0));
+    }
+
+    #[test]
+    fn growth_that_is_seen_after_a_refusal_names_its_owner() {
+        let named = || Finding { owner: issuer(), owner_level: Some(40), ..growth() };
+        let verdicts = |second| match second {
+            0..5 => found(refusal()),
+            _ => [found(named()), found(refusal())].concat(),
+        };
+        let told = check(9, verdicts, &["0 1.1 limit_refused", "5 1.2 owner_named"]);
+        assert_eq!((&told[1].finding.owner, told[1].finding.owner_level), (&issuer(), Some(40)));
+    }
+
+    #[test]
+    fn an_owner_that_was_named_is_not_forgotten() {
+        let named = Finding { owner: issuer(), release: Some(release()), ..growth() };
+        let verdicts = |second| found(if second < 5 { named.clone() } else { growth() });
+        let told = check(500, verdicts, &["0 1.1 exhaustion_forecast"]);
+        assert_eq!(told[0].finding.owner, issuer());
+    }
+
+    #[test]
+    fn the_refusal_at_one_roles_limit_is_an_incident_of_its_own() {
+        let role = Owner::Holder { dimension: Dimension::UserName, value: "app".to_owned() };
+        let witness = Witness::NarrowRefusal(Dimension::UserName, "app".to_owned());
+        let narrow = Finding { owner: role, severity: Severity::Ticket, ..refusal() };
+        let verdicts = |second| {
+            let mut verdicts = vec![(witness.clone(), Verdict::Found(narrow.clone()))];
+            if second >= 3 {
+                verdicts.extend(found(refusal()));
+            }
+            verdicts
+        };
+        check(9, verdicts, &["0 1.1 limit_refused", "3 2.1 limit_refused"]);
+    }
+
+    #[test]
+    fn news_that_matters_is_told_at_once() {
+        let verdicts = |second| {
+            let mut finding = growth();
+            if second >= 2 {
+                finding.severity = Severity::Page;
+            }
+            if second >= 4 {
+                finding.owner = issuer();
+            }
+            if second >= 6 {
+                finding.release = Some(release());
+            }
+            found(finding)
+        };
+        let expected = [
+            "0 1.1 exhaustion_forecast",
+            "2 1.2 severity_raised",
+            "4 1.3 owner_named",
+            "6 1.4 release_named",
+        ];
+        check(200, verdicts, &expected);
+    }
+
+    #[test]
+    fn a_limit_that_becomes_known_is_told() {
+        let unknown = Finding { usable: None, exhaustion: None, ..growth() };
+        let verdicts = |second| found(if second < 5 { unknown.clone() } else { growth() });
+        check(9, verdicts, &["0 1.1 growth_without_limit", "5 1.2 limit_learned"]);
+    }
+
+    #[test]
+    fn a_forecast_that_moved_is_told_after_a_pause() {
+        // The interval leaves 1000-2000 at once and comes a little further each second.
+        let verdicts = |second: i64| {
+            let at = |seconds| Time::from_seconds(seconds + second);
+            let later = Interval { from: at(2_001), to: Some(at(2_050)) };
+            let mut finding = growth();
+            if second > 0 {
+                finding.exhaustion = Some(later);
+            }
+            found(finding)
+        };
+        // Told at 180: 2181-2230. Disjoint from it since 230, and told at 360.
+        let expected =
+            ["0 1.1 exhaustion_forecast", "180 1.2 forecast_moved", "360 1.3 forecast_moved"];
+        check(400, verdicts, &expected);
+    }
+
+    #[test]
+    fn overlapping_forecasts_are_the_same_forecast() {
+        let verdicts = |second: i64| {
+            let at = |seconds| Time::from_seconds(seconds + second);
+            let exhaustion = Some(Interval { from: at(1_000), to: None });
+            found(Finding { exhaustion, ..growth() })
+        };
+        check(800, verdicts, &["0 1.1 exhaustion_forecast"]);
+    }
+
+    #[test]
+    fn no_more_incidents_are_open_than_the_limit() {
+        let mut book = Book::default();
+        for resource in 0..INCIDENTS_MAX + 3 {
+            let resource = format!("db-{resource}");
+            let finding = Finding { resource: resource.clone(), ..growth() };
+            book.step(&RULES, Second(0), &resource, found(finding));
+        }
+        assert_eq!((book.open().count(), book.beyond), (INCIDENTS_MAX, 3));
+    }
+}

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use plimsoll_model::evidence::Evidence;
 use plimsoll_model::lives::LifeEvent;
-use plimsoll_model::{OwnedHolder, RowKind, Second, Tick, Transition};
+use plimsoll_model::{Change, IncidentId, OwnedHolder, RowKind, Second, Tick, Transition};
 use serde::{Deserialize, Serialize};
 
 use crate::book::{Book, Rules, Witness};
 use crate::detector::Verdict;
+use crate::growth::Growth;
 use crate::ledger::{Ledger, forget_lives, remember_life};
+use crate::panes::Proof;
 use crate::refusal::Refusal;
 use crate::settings::{ResourceConfig, Settings};
 use crate::view::LifeMark;
@@ -31,6 +33,7 @@ pub struct Step {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Resource {
     pub ledger: Ledger,
+    growth: Option<Growth>,
     refusal: Refusal,
 }
 
@@ -42,6 +45,8 @@ pub(crate) struct State {
     /// Marks that concern programs, for resources that appear later.
     lives: Vec<LifeMark>,
     pub book: Book,
+    /// Which evidence each open incident has had.
+    proofs: BTreeMap<IncidentId, Proof>,
     /// Rows of resources beyond [`RESOURCES_MAX`].
     beyond: u64,
 }
@@ -77,6 +82,13 @@ impl Judge {
             let name = judge.state.resources[place].ledger.name().to_owned();
             judge.configs.push(judge.config(&name));
             judge.places.insert(name, place);
+            let growth = &mut judge.state.resources[place].growth;
+            match judge.settings.growth() {
+                Some(settings) => {
+                    growth.iter_mut().for_each(|known| known.configure(settings.clone()))
+                }
+                None => *growth = None,
+            }
         }
         let names: Vec<String> = judge.settings.resources.keys().cloned().collect();
         for name in names {
@@ -184,7 +196,7 @@ impl Judge {
     }
 
     fn decide(&mut self, place: usize, second: Second, step: &mut Step) {
-        let Resource { ledger, refusal } = &mut self.state.resources[place];
+        let Resource { ledger, growth, refusal } = &mut self.state.resources[place];
         ledger.end_tick(second);
         if !ledger.is_seen() {
             return;
@@ -192,9 +204,18 @@ impl Judge {
         let view = ledger.view(&self.configs[place], second);
         let pause_s = self.settings.pause_seconds();
         let mut verdicts: Vec<(Witness, Verdict)> = Vec::new();
+        let mut grower = None;
+        if let Some(settings) = self.settings.growth() {
+            let growth = growth.get_or_insert_with(|| Growth::new(settings));
+            let verdict = growth.step(second, &view);
+            if let Verdict::Found(finding) = &verdict {
+                grower = Some(finding.owner.clone());
+            }
+            verdicts.push((Witness::Growth, verdict));
+        }
         if let Some(settings) = self.settings.detectors.refusal_at_limit.on() {
             let refused = ledger.refused();
-            let verdict = refusal.step(settings, pause_s, second, &view, refused, None);
+            let verdict = refusal.step(settings, pause_s, second, &view, refused, grower.as_ref());
             verdicts.push((Witness::Refusal, verdict));
             for ((dimension, value), verdict) in
                 refusal.step_narrow(settings, pause_s, second, &view, refused)
@@ -204,8 +225,14 @@ impl Judge {
         }
         let grace_s = i64::try_from(self.settings.response_time.as_secs()).unwrap_or(i64::MAX);
         let rules = Rules { pipeline: &self.settings.pipeline, pause_s, grace_s };
-        let name = view.name.to_owned();
-        step.transitions.extend(self.state.book.step(&rules, second, &name, verdicts));
+        for transition in self.state.book.step(&rules, second, view.name, verdicts) {
+            let proof = self.state.proofs.entry(transition.incident).or_default();
+            step.evidence.extend(ledger.evidence(proof, &transition));
+            if transition.change == Change::Resolved {
+                self.state.proofs.remove(&transition.incident);
+            }
+            step.transitions.push(transition);
+        }
     }
 
     /// The last transition of every open incident, in the order in which they opened.

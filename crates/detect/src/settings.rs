@@ -9,6 +9,7 @@ use jiff::fmt::serde::unsigned_duration::friendly::compact::required as friendly
 use serde::{Deserialize, Serialize};
 
 use crate::detector::Switch;
+use crate::growth::GrowthSettings;
 use crate::refusal::RefusalSettings;
 
 /// What a judge needs to know of its pipeline.
@@ -52,6 +53,13 @@ impl Settings {
         }
     }
 
+    /// What growth to the limit goes by, unless it is off: its own settings and the pipeline's
+    /// response time.
+    pub fn growth(&self) -> Option<GrowthSettings> {
+        let settings = self.detectors.growth_to_limit.on()?.clone();
+        Some(GrowthSettings { response_time: self.response_time, ..settings })
+    }
+
     /// The pause that keeps people from being told twice of one thing: a tenth of the response
     /// time, at least a minute. Something that returns within it is the same trouble to whoever
     /// is working on it.
@@ -65,6 +73,8 @@ impl Settings {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Detectors {
+    /// Growth to the limit.
+    pub growth_to_limit: Switch<GrowthSettings>,
     /// Refusals at the hard limit.
     pub refusal_at_limit: Switch<RefusalSettings>,
 }

@@ -5,11 +5,13 @@
 
 use std::time::Duration;
 
+use plimsoll_model::evidence::{Evidence, PANE_SECONDS};
 use plimsoll_model::samples::{SampleRows, metric};
 use plimsoll_model::sessions::{SessionEvent, SessionRows, refusal};
-use plimsoll_model::{Dimension, Second, Time};
+use plimsoll_model::{Dimension, Second, Time, Transition};
 use serde::{Deserialize, Serialize};
 
+use crate::panes::{Panes, Proof};
 use crate::refusal::Refused;
 use crate::settings::ResourceConfig;
 use crate::view::{HolderLevel, LifeMark, ResourceView};
@@ -57,6 +59,8 @@ pub(crate) struct Ledger {
     by_sessions: bool,
     first_seen: Option<Second>,
     reset_at: Option<Time>,
+    /// The tick that applied it.
+    reset_tick: Option<Second>,
     /// Whether the count is known to be complete: since a reset or a polled count.
     complete: bool,
     /// Sessions that ended and had begun before the log.
@@ -68,6 +72,7 @@ pub(crate) struct Ledger {
     /// The longest age of a session that ended.
     age_us_max: i64,
     lives: Vec<LifeMark>,
+    panes: Panes,
     #[serde(skip)]
     refused: Refused,
     /// The lowest level in this tick at which everybody's limit refused.
@@ -118,14 +123,20 @@ impl Ledger {
             holders: self.holders.levels(),
             changed: self.holders.changed(),
             lives: &self.lives,
-            reset_at: self.reset_at.map(Time::second),
+            reset_at: self.reset_tick,
             first_seen: self.first_seen.unwrap_or(tick),
             doubts: &self.doubts,
         }
     }
 
+    /// The rows that prove `transition` and that its incident has not had yet.
+    pub fn evidence(&self, proof: &mut Proof, transition: &Transition) -> Vec<Evidence> {
+        self.panes.evidence(proof, transition, self.holders.levels(), self.held())
+    }
+
     /// Begins the tick `tick`: closed sessions are forgotten after `correct_within`.
     pub fn begin_tick(&mut self, tick: Second, correct_within: Duration) {
+        self.panes.begin_tick(tick, self.holders.levels(), self.held());
         self.holders.begin_tick();
         self.refused = Refused::default();
         self.refused_at = None;
@@ -196,7 +207,7 @@ impl Ledger {
             }
             Closing::Known | Closing::KnownRefused => {}
             Closing::Unknown if self.reset_at.is_some_and(ended_by_reset) => {}
-            Closing::Unknown if began.is_none_or(|began| self.is_before_log(began)) => {
+            Closing::Unknown if began.is_some_and(|began| self.is_before_log(began)) => {
                 self.before_log += 1;
             }
             Closing::Unknown => self.unseen += 1,
@@ -264,6 +275,7 @@ impl Ledger {
         }
         if self.reset_at.is_none_or(|newest| time > newest) {
             self.reset_at = Some(time);
+            self.reset_tick = Some(tick);
             self.complete = true;
             (self.before_log, self.unseen) = (0, 0);
         }
@@ -365,11 +377,12 @@ impl Ledger {
 
     /// Ends the tick: what is derived from all its rows.
     pub fn end_tick(&mut self, tick: Second) {
-        if tick.0 % plimsoll_model::evidence::PANE_SECONDS == 0 {
+        if tick.0 % PANE_SECONDS == 0 {
             let newest = self.sampled.newest;
             self.release_sampled(tick, |at| at.plus(SAMPLE_GONE) < newest);
         }
         self.holders.end_tick();
+        self.panes.end_tick(self.holders.changed(), self.holders.levels());
         let held = self.held();
         match self.refused_at {
             // Clients that come all at once are opened all at once before all but a few are

@@ -1,4 +1,10 @@
-//! What the judge makes of small scripts of rows.
+//! What the judge makes of small scripts of rows, and the detectors of generated runs.
 
+mod evidence;
+mod growth_intervals;
+mod growth_pages;
+mod growth_world;
 mod ledger;
+mod order;
+mod refusal;
 mod script;

@@ -24,7 +24,7 @@ use plimsoll_detect::{Judge, Settings, Step};
 use plimsoll_model::lives::{LifeBuilder, LifeEvent, LifeRow};
 use plimsoll_model::samples::{SampleBuilder, SampleRow, metric};
 use plimsoll_model::sessions::{SessionBuilder, SessionEvent, SessionRow};
-use plimsoll_model::{Batch, Dimension, Holder, Row, RowKind, Second, Tick, Time};
+use plimsoll_model::{Batch, Dimension, Holder, PartitionId, Row, RowKind, Second, Tick, Time};
 
 /// The moment zero of every script: 2023-11-14T22:13:20Z.
 pub const START: i64 = 1_700_000_000;
@@ -82,15 +82,21 @@ pub fn parse(text: &str) -> Vec<Statement> {
         .collect()
 }
 
-/// One batch with one row.
-fn batch(statement: &Statement) -> (RowKind, Batch) {
+/// The tables of one batch.
+#[derive(Default)]
+struct Tables {
+    sessions: SessionBuilder,
+    samples: SampleBuilder,
+    lives: LifeBuilder,
+    rows: [u32; 3],
+}
+
+/// Appends a statement's row to its table; returns which, and the row's place in it.
+fn append(statement: &Statement, tables: &mut Tables) -> (RowKind, u32) {
+    let Tables { sessions, samples, lives, rows } = tables;
     let time = statement.time;
-    let mut batch = Batch::default();
     let session = |event| SessionRow { time, event, resource: DB, ..SessionRow::default() };
     let id = Some(statement.word(0)).filter(|id| *id != "-" && !id.is_empty());
-    let mut sessions = SessionBuilder::default();
-    let mut samples = SampleBuilder::default();
-    let mut lives = LifeBuilder::default();
     let verb = statement.verb.as_str();
     let kind = match verb {
         "open" | "start" => {
@@ -144,44 +150,51 @@ fn batch(statement: &Statement) -> (RowKind, Batch) {
         }
         other => panic!("unknown verb `{other}`"),
     };
-    batch.sessions = sessions.finish();
-    batch.samples = samples.finish();
-    batch.lives = lives.finish();
-    (kind, batch)
+    let next = &mut rows[kind as usize];
+    *next += 1;
+    (kind, *next - 1)
 }
 
 /// The ticks of `statements`, from the first statement's through `until`, rows in the order of
-/// their times.
+/// their times, all in one batch.
 pub fn ticks(statements: &[Statement], until: i64) -> Vec<Tick> {
-    let mut by_tick: BTreeMap<i64, Vec<&Statement>> = BTreeMap::new();
-    for statement in statements {
-        by_tick.entry(statement.tick).or_default().push(statement);
+    ticks_cut(statements, until, |_| 0)
+}
+
+/// [`ticks`] with the row of statement `n` in batch `cut(n)`.
+pub fn ticks_cut(statements: &[Statement], until: i64, cut: impl Fn(usize) -> usize) -> Vec<Tick> {
+    let mut tables: BTreeMap<usize, Tables> = BTreeMap::new();
+    let mut by_tick: BTreeMap<i64, Vec<Row>> = BTreeMap::new();
+    for (place, statement) in statements.iter().enumerate() {
+        let batch = cut(place);
+        let (kind, index) = append(statement, tables.entry(batch).or_default());
+        let partition = PartitionId::new(0, 0);
+        let (time, offset, batch) = (statement.time, place as i64, batch as u32);
+        let row = Row { time, partition, offset, batch, kind, index };
+        by_tick.entry(statement.tick).or_default().push(row);
+    }
+    let last = tables.keys().next_back().map_or(0, |last| last + 1);
+    let mut batches = vec![Arc::default(); last];
+    for (place, mut tables) in tables {
+        batches[place] = Arc::new(Batch {
+            sessions: tables.sessions.finish(),
+            samples: tables.samples.finish(),
+            lives: tables.lives.finish(),
+            ..Batch::default()
+        });
     }
     let first = by_tick.keys().next().copied().unwrap_or(0);
     (first..=until)
         .map(|tick| {
-            let mut statements = by_tick.remove(&tick).unwrap_or_default();
-            statements.sort_by_key(|statement| statement.time);
-            let mut closed = Tick::empty(Second(START + tick));
-            for (place, statement) in statements.into_iter().enumerate() {
-                let (kind, batch) = batch(statement);
-                closed.batches.push(Arc::new(batch));
-                closed.rows.push(Row {
-                    time: statement.time,
-                    partition: batch_partition(),
-                    offset: place as i64,
-                    batch: place as u32,
-                    kind,
-                    index: 0,
-                });
+            let mut rows = by_tick.remove(&tick).unwrap_or_default();
+            rows.sort_by_key(|row| (row.time, row.offset));
+            let second = Second(START + tick);
+            match rows.is_empty() {
+                true => Tick::empty(second),
+                false => Tick { second, batches: batches.clone(), rows },
             }
-            closed
         })
         .collect()
-}
-
-fn batch_partition() -> plimsoll_model::PartitionId {
-    plimsoll_model::PartitionId::new(0, 0)
 }
 
 /// Settings with one resource of `limit` connections; without one if it is zero.

@@ -1,0 +1,171 @@
+//! Growth that is no fault: the look-alikes of a leak, told apart by what the rows show.
+//!
+//! `docs/detectors.md`, "Look-alikes".
+
+use plimsoll_model::{Owner, Second};
+use serde::{Deserialize, Serialize};
+
+use crate::blame::{Member, Suspect};
+use crate::history::Grid;
+
+/// A harmless cause of growth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Explanation {
+    /// It has slowed down in its newest part.
+    Flattening,
+    /// Earlier days were as high at this clock time.
+    Seasonal,
+    /// The same holders return to a level that they had, or to twice that level while the other
+    /// side still holds the lost half of their sessions.
+    Returning,
+    /// New instances hold what instances of the same service hold.
+    ScaleOut,
+    /// A service that was not there before fills its pools.
+    WarmUp,
+    /// More sessions arrive, each lasts as long as usual, and that ends below the limit.
+    Load,
+}
+
+/// What the rest of the resource looks like.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings {
+    /// The end of the tick.
+    pub now_s: i64,
+    /// Units held by everybody.
+    pub held: u64,
+    /// Units that can be held.
+    pub usable: Option<u64>,
+    /// A rise of everybody counts as a wave of reconnections for so long, in seconds.
+    pub wave_s: i64,
+    /// A service that was never seen before may fill its pools for so long, in seconds.
+    pub warm_up_s: i64,
+}
+
+/// The harmless cause of the suspect's growth, if the rows show one.
+pub fn explain(suspect: &Suspect<'_>, grid: &Grid, around: &Surroundings) -> Option<Explanation> {
+    if flattens(suspect) {
+        return Some(Explanation::Flattening);
+    }
+    returns(suspect, around)
+        .or_else(|| scales_out(suspect, grid, around))
+        .or_else(|| follows_load(suspect, grid, around))
+}
+
+/// Whether the last third of the rise gained less than half of what a straight line gains.
+///
+/// Half a standard deviation of the difference is granted, so that noise alone does not delay.
+fn flattens(suspect: &Suspect<'_>) -> bool {
+    let rise = &suspect.rise;
+    let third_s = rise.length_s() / 3.0;
+    let mean = |from_s: f64, to_s: f64| {
+        let (mut sum, mut width) = (0.0, 0.0);
+        for stretch in &suspect.stretches {
+            let from = (stretch.from_s - rise.onset_s) as f64;
+            let to = (stretch.to_s - rise.onset_s) as f64;
+            let shared = (to.min(to_s) - from.max(from_s)).max(0.0);
+            sum += shared * stretch.mean;
+            width += shared;
+        }
+        sum / width.max(1.0)
+    };
+    let gained = mean(2.0 * third_s, 3.0 * third_s) - mean(third_s, 2.0 * third_s);
+    let noise = (2.0 * rise.noise / third_s).sqrt();
+    gained + 0.5 * noise < 0.5 * rise.rate * third_s
+}
+
+/// The highest mean of the suspect's level before its rise.
+fn peak_before(suspect: &Suspect<'_>) -> f64 {
+    let before = suspect.stretches.iter().filter(|stretch| stretch.to_s <= suspect.rise.onset_s);
+    before.map(|stretch| stretch.mean).fold(0.0, f64::max)
+}
+
+fn returns(suspect: &Suspect<'_>, around: &Surroundings) -> Option<Explanation> {
+    let peak = peak_before(suspect);
+    let level = suspect.stretches.last()?.mean;
+    let before = suspect.stretches.iter().filter(|stretch| stretch.to_s <= suspect.rise.onset_s);
+    let lowest = before.map(|stretch| stretch.mean).fold(f64::INFINITY, f64::min);
+    let wave = suspect.rise.length_s() <= around.wave_s as f64;
+    // Closed in a mass, or everybody at once: a wave. Otherwise only the old level is innocent.
+    let dropped = lowest < DROPPED * peak && peak >= PEAK_MIN;
+    let everybody = suspect.owner == Owner::Nobody;
+    let innocent = if wave && (dropped || everybody) { DOUBLED * peak } else { peak };
+    (level <= innocent).then_some(Explanation::Returning)
+}
+
+/// A level that fell below this part of its peak was dropped, not left one by one.
+const DROPPED: f64 = 0.5;
+const PEAK_MIN: f64 = 4.0;
+/// Half-open sessions double a level; a tenth for the sessions of the moment.
+const DOUBLED: f64 = 2.1;
+
+fn scales_out(suspect: &Suspect<'_>, grid: &Grid, around: &Surroundings) -> Option<Explanation> {
+    let onset_s = suspect.rise.onset_s;
+    let newcomer =
+        |(level, _): &Member<'_>| level.first_seen >= Second(onset_s - 2 * grid.width_s());
+    let mut usual: f64 = 0.0;
+    let mut established = false;
+    for member in suspect.members.iter().filter(|member| !newcomer(member)) {
+        established = true;
+        let read = grid.read(&member.1.held);
+        let before = read.iter().filter(|stretch| stretch.to_s <= onset_s);
+        usual = before.map(|stretch| stretch.mean).fold(usual, f64::max);
+    }
+    let newcomers: Vec<&Member<'_>> = suspect.members.iter().filter(|m| newcomer(m)).collect();
+    if newcomers.is_empty() {
+        return None;
+    }
+    if !established {
+        let age_s = |member: &&Member<'_>| around.now_s - member.0.first_seen.0;
+        let oldest_s = newcomers.iter().map(age_s).max().unwrap_or(0);
+        return (oldest_s <= around.warm_up_s).then_some(Explanation::WarmUp);
+    }
+    let allowed = USUAL_MARGIN * usual + 2.0;
+    let held = |member: &&Member<'_>| member.0.held as f64;
+    let brought: f64 = newcomers.iter().map(|m| held(m).min(allowed)).sum();
+    // What is left is for the established ones to answer for.
+    let left = suspect.rise.height() - brought;
+    (left < UNEXPLAINED * suspect.rise.height()).then_some(Explanation::ScaleOut)
+}
+
+/// An instance may hold a quarter more than any other did.
+const USUAL_MARGIN: f64 = 1.25;
+/// A cause that leaves more than this part of the rise unexplained does not explain it.
+const UNEXPLAINED: f64 = 0.3;
+
+/// Little's law: the level that the arrivals would make if sessions lasted as long as usual.
+fn follows_load(suspect: &Suspect<'_>, grid: &Grid, around: &Surroundings) -> Option<Explanation> {
+    let hold_s = suspect.hold_s()?;
+    let rise = &suspect.rise;
+    if rise.length_s() < LOAD_HOLDS * hold_s {
+        return None;
+    }
+    let mut sums = vec![0; grid.len()];
+    for (_, history) in &suspect.members {
+        grid.add(&history.opened, &mut sums);
+    }
+    let opened = grid.stretches(&sums);
+    let middle = |place: usize| (opened[place].from_s + opened[place].to_s) as f64 / 2.0;
+    let onset = opened.iter().position(|stretch| stretch.from_s >= rise.onset_s)?;
+    let arrivals_before = opened[onset].mean - opened[0].mean;
+    if arrivals_before < ARRIVALS_MIN {
+        return None;
+    }
+    let usual = arrivals_before / (middle(onset) - middle(0));
+    let (mut level, mut plateau) = (rise.base, rise.base);
+    for place in onset..opened.len() - 1 {
+        let seconds = middle(place + 1) - middle(place);
+        let arrivals = (opened[place + 1].mean - opened[place].mean) / seconds;
+        plateau = rise.base * arrivals / usual;
+        level = plateau + (level - plateau) * (-seconds / hold_s).exp();
+    }
+    let unexplained = rise.level_at(rise.end_s) - level;
+    let others = around.held as f64 - suspect.held() as f64;
+    let fits = around.usable.is_none_or(|usable| others + plateau.max(level) < usable as f64);
+    (fits && unexplained < UNEXPLAINED * rise.height()).then_some(Explanation::Load)
+}
+
+/// Before sessions had the time to close, arrivals and leaks look the same.
+const LOAD_HOLDS: f64 = 1.5;
+/// Fewer arrivals do not say how many are usual.
+const ARRIVALS_MIN: f64 = 20.0;

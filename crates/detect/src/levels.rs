@@ -1,0 +1,166 @@
+//! The history of a level at several time scales, bounded whatever happens.
+//!
+//! A level is a step function of time. What is kept of it are its integrals (units times seconds)
+//! over buckets of a fixed grid: integers, so that they do not depend on when they were added up.
+//! `docs/detectors.md`, "Growth to the limit", says why these scales.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+/// The widths of the buckets, in seconds. Each is four times the one before.
+pub const BUCKET_S: [i64; SCALES] = [2, 8, 32, 128, 512, 2_048, 8_192];
+
+/// How many scales there are: from seconds to days.
+pub const SCALES: usize = 7;
+
+/// The integrals of one step function over the newest buckets of each scale.
+///
+/// Buckets stand on the grid of absolute event time, so two histories can be added bucket by
+/// bucket. Before its first change a level counts as zero. At most `depth` buckets are kept at
+/// each scale; older ones are forgotten.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Levels {
+    value: u64,
+    until_s: i64,
+    depth: u16,
+    scales: [Scale; SCALES],
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Scale {
+    /// The integral over the bucket that is not complete yet.
+    open: u64,
+    /// The integrals over complete buckets, oldest first; the newest ends where `open` begins.
+    closed: VecDeque<u64>,
+}
+
+impl Levels {
+    /// A level that is zero until `now_s`, of which `depth` buckets are kept at each scale.
+    pub fn new(now_s: i64, depth: u16) -> Levels {
+        Levels { value: 0, until_s: now_s, depth, scales: Default::default() }
+    }
+
+    /// The level now.
+    pub fn value(&self) -> u64 {
+        self.value
+    }
+
+    /// Says that the level was unchanged until `now_s` and is `value` from there on.
+    ///
+    /// A `now_s` before the newest one changes only the value. Costs a few operations for each
+    /// scale, plus one for each bucket completed, of which at most `depth` at each scale.
+    pub fn set(&mut self, now_s: i64, value: u64) {
+        self.extend(now_s);
+        self.value = value;
+    }
+
+    /// Says that the level was unchanged until `now_s`.
+    pub fn extend(&mut self, now_s: i64) {
+        if now_s <= self.until_s {
+            return;
+        }
+        for (scale, width) in self.scales.iter_mut().zip(BUCKET_S) {
+            scale.extend(self.until_s, now_s, width, self.value, usize::from(self.depth));
+        }
+        self.until_s = now_s;
+    }
+
+    /// Adds the integrals over the buckets `first..first + into.len()` of `scale` to `into`.
+    ///
+    /// Bucket `i` covers the seconds `[i * width, (i + 1) * width)`. Buckets that are forgotten,
+    /// or before the first change, add nothing; neither do buckets that are not complete.
+    pub fn add_to(&self, scale: usize, first: i64, into: &mut [u64]) {
+        let closed = &self.scales[scale].closed;
+        let oldest = self.until_s.div_euclid(BUCKET_S[scale]) - closed.len() as i64;
+        let skip = (first - oldest).max(0) as usize;
+        let place = (oldest - first).max(0) as usize;
+        for (sum, integral) in into.iter_mut().skip(place).zip(closed.iter().skip(skip)) {
+            *sum += integral;
+        }
+    }
+
+    /// The bytes that the history takes, without what the allocator adds.
+    pub fn bytes(&self) -> usize {
+        let buckets: usize = self.scales.iter().map(|scale| scale.closed.capacity()).sum();
+        size_of::<Levels>() + buckets * size_of::<u64>()
+    }
+}
+
+impl Scale {
+    fn extend(&mut self, from_s: i64, to_s: i64, width: i64, value: u64, depth: usize) {
+        let (from, to) = (from_s.div_euclid(width), to_s.div_euclid(width));
+        if from == to {
+            self.open += value * (to_s - from_s) as u64;
+            return;
+        }
+        self.open += value * ((from + 1) * width - from_s) as u64;
+        self.push(self.open, depth);
+        // Of the buckets in between only the newest `depth` would be kept.
+        for _ in 0..(to - from - 1).min(depth as i64) {
+            self.push(value * width as u64, depth);
+        }
+        self.open = value * (to_s - to * width) as u64;
+    }
+
+    fn push(&mut self, integral: u64, depth: usize) {
+        if self.closed.len() == depth {
+            self.closed.pop_front();
+        }
+        self.closed.push_back(integral);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sets the level at the given seconds, then reads `count` buckets of `scale` from `first`.
+    #[track_caller]
+    fn check(changes: &[(i64, u64)], now_s: i64, scale: usize, first: i64, expected: &[u64]) {
+        let mut levels = Levels::new(changes[0].0, 4);
+        for &(at, value) in changes {
+            levels.set(at, value);
+        }
+        levels.extend(now_s);
+        let mut sums = vec![0; expected.len()];
+        levels.add_to(scale, first, &mut sums);
+        assert_eq!(sums, expected);
+    }
+
+    #[test]
+    fn buckets_hold_units_times_seconds() {
+        check(&[(100, 3), (101, 5)], 104, 0, 50, &[8, 10]);
+    }
+    #[test]
+    fn a_level_begins_in_the_middle_of_a_bucket() {
+        check(&[(101, 3)], 104, 0, 49, &[0, 3, 6]);
+    }
+    #[test]
+    fn a_bucket_that_is_not_complete_says_nothing() {
+        check(&[(100, 3)], 103, 0, 50, &[6, 0]);
+    }
+    #[test]
+    fn old_buckets_are_forgotten() {
+        check(&[(100, 1)], 114, 0, 50, &[0, 0, 0, 2, 2, 2, 2]);
+    }
+    #[test]
+    fn a_long_silence_continues_the_level() {
+        check(&[(100, 1), (110, 2)], 1_000_000, 1, 124_996, &[16, 16, 16, 16]);
+    }
+
+    #[test]
+    fn it_does_not_matter_how_often_the_level_is_extended() {
+        let mut seldom = Levels::new(90, 20);
+        let mut often = seldom.clone();
+        for second in 91..20_000 {
+            if second % 17 == 0 {
+                seldom.set(second, second as u64 % 23);
+                often.set(second, second as u64 % 23);
+            }
+            often.extend(second);
+        }
+        seldom.extend(19_999);
+        assert_eq!(seldom, often);
+    }
+}

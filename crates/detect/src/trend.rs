@@ -1,0 +1,215 @@
+//! A level that was steady and then began to rise: where, and how fast.
+//!
+//! `docs/detectors.md`, "Growth to the limit", has the formulas.
+
+/// The mean of a level over a stretch of time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stretch {
+    /// Its first second.
+    pub from_s: i64,
+    /// The first second after it; larger than `from_s`.
+    pub to_s: i64,
+    /// The mean level, in units.
+    pub mean: f64,
+}
+
+impl Stretch {
+    fn width_s(&self) -> f64 {
+        (self.to_s - self.from_s) as f64
+    }
+
+    fn middle_after_s(&self, onset_s: i64) -> f64 {
+        ((self.from_s - onset_s) + (self.to_s - onset_s)) as f64 / 2.0
+    }
+}
+
+/// A steady level and a straight rise from `onset_s` on, fitted to stretches.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rise {
+    /// Where the rise begins.
+    pub onset_s: i64,
+    /// The end of the newest stretch.
+    pub end_s: i64,
+    /// The steady level before, in units.
+    pub base: f64,
+    /// Units per second after the onset; may be negative.
+    pub rate: f64,
+    /// The variance of `rate` that the noise around the line explains.
+    pub rate_var: f64,
+    /// The spectral density of the noise at long lags, in units² times seconds: divided by a
+    /// length of time, the variance of the mean level over that time.
+    pub noise: f64,
+    /// The variance of the stretches after the onset around the line, in units².
+    pub ramp_var: f64,
+    /// The share of the variation that the rise explains, 0 to 1.
+    pub explained: f64,
+}
+
+impl Rise {
+    /// How long the level has risen, in seconds.
+    pub fn length_s(&self) -> f64 {
+        (self.end_s - self.onset_s) as f64
+    }
+
+    /// How far the level has risen above its base, in units.
+    pub fn height(&self) -> f64 {
+        self.rate * self.length_s()
+    }
+
+    /// The line at `at_s`.
+    pub fn level_at(&self, at_s: i64) -> f64 {
+        self.base + self.rate * (at_s - self.onset_s).max(0) as f64
+    }
+}
+
+/// The fewest stretches on each side of an onset.
+pub const SIDE_MIN: usize = 3;
+
+/// The best fit of a steady level followed by a straight rise, by least squares weighted with
+/// the stretches' widths.
+///
+/// `stretches` follow each other in time. The onset is one of the boundaries among the newest
+/// `onsets` stretches that leaves [`SIDE_MIN`] of them on each side; `None` if there is none.
+///
+/// Source of the least squares: Draper and Smith, *Applied Regression Analysis*, 3rd ed.,
+/// chapter 9; a change of slope at an unknown place is their chapter 14.
+pub fn fit(stretches: &[Stretch], onsets: usize) -> Option<Rise> {
+    let first = stretches.len().saturating_sub(onsets).max(SIDE_MIN);
+    let last = stretches.len().checked_sub(SIDE_MIN)?;
+    let mut best: Option<(f64, Rise)> = None;
+    for place in first..=last {
+        let (error, rise) = fit_at(stretches, place);
+        if best.is_none_or(|(least, _)| error < least) {
+            best = Some((error, rise));
+        }
+    }
+    best.map(|(_, rise)| rise)
+}
+
+/// The mean and the variance of the rate over all onsets that the stretches leave plausible,
+/// where the growth itself varies by `drift_var` per second.
+///
+/// Each onset of [`fit`] is weighed with its likelihood. Growth at random wanders off its line: at
+/// the lowest frequency that `length` seconds can show, a random walk has the spectral density
+/// `drift_var * (length / π)²`, which is added to the noise. The best onset alone would be chosen
+/// where a burst begins, and too steep.
+pub fn plausible_rate(stretches: &[Stretch], onsets: usize, drift_var: f64) -> Option<(f64, f64)> {
+    let best = fit(stretches, onsets)?;
+    let first = stretches.len().saturating_sub(onsets).max(SIDE_MIN);
+    let walk = drift_var * (best.length_s() / std::f64::consts::PI).powi(2);
+    let noise = (best.noise + walk).max(f64::MIN_POSITIVE);
+    let least = (first..=stretches.len() - SIDE_MIN)
+        .map(|place| fit_at(stretches, place).0)
+        .fold(f64::INFINITY, f64::min);
+    let (mut weights, mut mean, mut square) = (0.0, 0.0, 0.0);
+    for place in first..=stretches.len() - SIDE_MIN {
+        let (error, rise) = fit_at(stretches, place);
+        let weight = (-(error - least) / (2.0 * noise)).exp();
+        let rate = rise.rate.max(0.0);
+        let variance = rise.rate_var + WALK_SLOPE * drift_var / rise.length_s();
+        weights += weight;
+        mean += weight * rate;
+        square += weight * (rate * rate + variance);
+    }
+    let mean = mean / weights;
+    Some((mean, (square / weights - mean * mean).max(0.0)))
+}
+
+/// The variance of the least-squares slope of a random walk over a time, in units of the walk's
+/// variance per second divided by that time: 9 ∫∫ s u min(s, u) ds du over the unit square.
+const WALK_SLOPE: f64 = 1.2;
+
+/// The fit with the onset where stretch `place` begins, and its weighted squared error.
+pub fn fit_at(stretches: &[Stretch], place: usize) -> (f64, Rise) {
+    let onset_s = stretches[place].from_s;
+    let (mut w, mut wh, mut whh, mut wy, mut why, mut wyy) = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0);
+    for (index, stretch) in stretches.iter().enumerate() {
+        let width = stretch.width_s();
+        let height = if index < place { 0.0 } else { stretch.middle_after_s(onset_s) };
+        w += width;
+        wh += width * height;
+        whh += width * height * height;
+        wy += width * stretch.mean;
+        why += width * height * stretch.mean;
+        wyy += width * stretch.mean * stretch.mean;
+    }
+    let determinant = w * whh - wh * wh;
+    let rate = (w * why - wh * wy) / determinant;
+    let base = (wy - rate * wh) / w;
+    let total = wyy - wy * wy / w;
+
+    let (mut error, mut ramp_error, mut ramp_w) = (0.0, 0.0, 0.0);
+    let (mut product, mut previous) = (0.0, 0.0);
+    for (index, stretch) in stretches.iter().enumerate() {
+        let width = stretch.width_s();
+        let height = if index < place { 0.0 } else { stretch.middle_after_s(onset_s) };
+        let residual = stretch.mean - base - rate * height;
+        error += width * residual * residual;
+        if index >= place {
+            ramp_error += width * residual * residual;
+            ramp_w += width;
+        }
+        let scaled = width.sqrt() * residual;
+        product += scaled * previous;
+        previous = scaled;
+    }
+    let freedom = (stretches.len() as f64 - 3.0).max(1.0);
+    // A first-order autoregression's spectral density at zero, from its variance and its lag.
+    let lag = if error > 0.0 { (product / error).clamp(0.0, LAG_MAX) } else { 0.0 };
+    let noise = error / freedom * (1.0 + lag) / (1.0 - lag);
+    let rise = Rise {
+        onset_s,
+        end_s: stretches[stretches.len() - 1].to_s,
+        base,
+        rate,
+        rate_var: noise * w / determinant,
+        noise,
+        ramp_var: ramp_error / ramp_w,
+        explained: if total > 0.0 { (1.0 - error / total).max(0.0) } else { 0.0 },
+    };
+    (error, rise)
+}
+
+/// The largest autocorrelation that a few dozen points can tell from a trend.
+const LAG_MAX: f64 = 0.8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stretches(means: &[f64]) -> Vec<Stretch> {
+        let stretch = |(index, &mean): (usize, &f64)| {
+            let from_s = 10 * index as i64;
+            Stretch { from_s, to_s: from_s + 10, mean }
+        };
+        means.iter().enumerate().map(stretch).collect()
+    }
+
+    /// Stretches of ten seconds; onset, base and rate compared to a billionth.
+    #[track_caller]
+    fn check(means: &[f64], onset_s: i64, base: f64, rate: f64) {
+        let rise = fit(&stretches(means), means.len()).expect("there are enough stretches");
+        assert_eq!(rise.onset_s, onset_s);
+        assert!((rise.base - base).abs() < 1e-9, "{rise:?}");
+        assert!((rise.rate - rate).abs() < 1e-9, "{rise:?}");
+    }
+
+    // Worked by hand: after the onset at 30 s the line is at 5, 15, 25 s times the rate.
+    #[test]
+    fn a_line_after_a_steady_level_is_found_exactly() {
+        check(&[4.0, 4.0, 4.0, 4.5, 5.5, 6.5, 7.5], 30, 4.0, 0.1);
+    }
+    #[test]
+    fn a_falling_level_has_a_negative_rate() {
+        check(&[9.0, 9.0, 9.0, 9.0, 8.5, 7.5, 6.5], 40, 9.0, -0.1);
+    }
+    #[test]
+    fn a_flat_level_does_not_rise() {
+        let rise = fit(&stretches(&[2.0; 8]), 8).expect("there are enough stretches");
+        assert_eq!((rise.rate, rise.rate_var, rise.explained), (0.0, 0.0, 0.0));
+    }
+    #[test]
+    fn too_few_stretches_have_no_fit() {
+        assert_eq!(fit(&stretches(&[1.0; 5]), 5), None);
+    }
+}
