@@ -4,6 +4,7 @@
 -- The engine drops the others when it merges parts, so read through the view `incidents_now`.
 -- The same block sent twice is dropped by its token while it is among the last 1000 of the table;
 -- older repetitions are equal rows and fall together like any other.
+-- The lifetime counts from the writing, so that history which is judged late is not dropped.
 -- All rows of an incident stand in one partition because `opened_at` never changes.
 CREATE TABLE IF NOT EXISTS incidents
 (
@@ -37,11 +38,12 @@ CREATE TABLE IF NOT EXISTS incidents
     refused             UInt64                        COMMENT 'requests refused from since to as_of',
     doubts              Array(String)                 COMMENT 'why the numbers may be off; empty if nothing is known to be missing',
     headline            String                        COMMENT 'what, how far, since when, until when, who: one or two sentences',
-    advice              String                        COMMENT 'what to do next'
+    advice              String                        COMMENT 'what to do next',
+    written_at          DateTime('UTC') DEFAULT now() COMMENT 'when the row was written, server time; its lifetime counts from here'
 )
 ENGINE = ReplacingMergeTree(sequence)
 PARTITION BY toYYYYMM(opened_at)
 ORDER BY (pipeline, incident)
-TTL toDateTime(as_of) + INTERVAL 2 YEAR
+TTL written_at + INTERVAL 2 YEAR
 SETTINGS non_replicated_deduplication_window = 1000
 COMMENT 'Current state of incidents; read through incidents_now'

@@ -4,6 +4,7 @@
 -- After a long outage that window may have passed: then the repeated rows, which are equal, fall
 -- together by (pipeline, incident, sequence) when parts merge. Readers who must not see a
 -- repetition before that read the view `incident_events_once`.
+-- The lifetime counts from the writing, so that history which is judged late is not dropped.
 CREATE TABLE IF NOT EXISTS incident_events
 (
     pipeline            LowCardinality(String)        COMMENT 'the pipeline that judged, by its name in the configuration',
@@ -36,11 +37,12 @@ CREATE TABLE IF NOT EXISTS incident_events
     refused             UInt64                        COMMENT 'requests refused from since to as_of',
     doubts              Array(String)                 COMMENT 'why the numbers may be off; empty if nothing is known to be missing',
     headline            String                        COMMENT 'what, how far, since when, until when, who: one or two sentences',
-    advice              String                        COMMENT 'what to do next'
+    advice              String                        COMMENT 'what to do next',
+    written_at          DateTime('UTC') DEFAULT now() COMMENT 'when the row was written, server time; its lifetime counts from here'
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMM(as_of)
 ORDER BY (pipeline, incident, sequence)
-TTL toDateTime(as_of) + INTERVAL 2 YEAR
+TTL written_at + INTERVAL 2 YEAR
 SETTINGS non_replicated_deduplication_window = 1000, ttl_only_drop_parts = 1
 COMMENT 'All transitions of incidents; read through incident_events_once'

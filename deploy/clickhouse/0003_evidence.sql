@@ -2,7 +2,8 @@
 --
 -- An incident has one row per pane and holder. The level at the end of a pane is the sum of `held`
 -- over its holders. Repetitions fall together by the sorting key; the view `evidence_once` hides
--- them before that.
+-- them before that. The lifetime counts from the writing, so that history which is judged late is
+-- not dropped.
 CREATE TABLE IF NOT EXISTS evidence
 (
     pipeline             LowCardinality(String) COMMENT 'the pipeline that judged, by its name in the configuration',
@@ -21,11 +22,12 @@ CREATE TABLE IF NOT EXISTS evidence
     db_namespace         LowCardinality(String) COMMENT 'db.namespace: the database inside the server',
     user_name            LowCardinality(String) COMMENT 'user.name: the account',
     client_address       String                 COMMENT 'client.address: where the holder connects from, without port',
-    holder_key           UInt64                 COMMENT 'XXH3-64 of the eight columns above; a lookup key, not shown to people'
+    holder_key           UInt64                 COMMENT 'XXH3-64 of the eight columns above; a lookup key, not shown to people',
+    written_at           DateTime('UTC') DEFAULT now() COMMENT 'when the row was written, server time; its lifetime counts from here'
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMM(pane)
 ORDER BY (pipeline, incident, pane, holder_key)
-TTL toDateTime(pane) + INTERVAL 90 DAY
+TTL written_at + INTERVAL 90 DAY
 SETTINGS non_replicated_deduplication_window = 1000, ttl_only_drop_parts = 1
 COMMENT 'Use of resources around incidents, per holder and 10 s pane; read through evidence_once'

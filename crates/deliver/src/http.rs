@@ -39,6 +39,8 @@ pub(crate) fn client() -> Result<Client, Error> {
         .no_proxy()
         .retry(reqwest::retry::never())
         .referer(false)
+        // Pages are rare: a connection that was kept is more likely dead than useful.
+        .pool_max_idle_per_host(0)
         .user_agent(concat!("plimsoll/", env!("CARGO_PKG_VERSION")))
         .build()
         .map_err(|error| Error::Config(format!("cannot set up HTTP: {}", causes(&error))))

@@ -26,6 +26,14 @@ impl Secret {
         &self.0
     }
 
+    /// `text` with a placeholder wherever it contains the secret.
+    pub(crate) fn redact(&self, text: &str) -> String {
+        match self.is_empty() {
+            true => text.to_owned(),
+            false => text.replace(&self.0, REDACTED),
+        }
+    }
+
     /// Whether the text is empty: a reference that resolved to nothing.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -11,7 +11,7 @@ pub enum Sink {
     /// Calls people.
     PagerDuty(PagerDuty),
     /// Keeps rows.
-    ClickHouse(ClickHouse),
+    ClickHouse(Box<ClickHouse>),
 }
 
 impl Sink {
@@ -23,7 +23,8 @@ impl Sink {
         }
     }
 
-    /// Makes one attempt. It ends within the sink's `timeout`, whatever the receiver does.
+    /// Makes one attempt. It ends soon after the sink's `timeout` at the latest (twice that, if a
+    /// pager wants the event in its smallest form), whatever the receiver does.
     ///
     /// `evidence` is the segment that the delivery names, if it names one: rows of
     /// [`plimsoll_model::evidence::schema`]. Sinks of pages have no use for it.
@@ -32,5 +33,17 @@ impl Sink {
             Sink::PagerDuty(sink) => sink.deliver(delivery).await,
             Sink::ClickHouse(sink) => sink.deliver(delivery, evidence).await,
         }
+    }
+}
+
+impl From<PagerDuty> for Sink {
+    fn from(sink: PagerDuty) -> Sink {
+        Sink::PagerDuty(sink)
+    }
+}
+
+impl From<ClickHouse> for Sink {
+    fn from(sink: ClickHouse) -> Sink {
+        Sink::ClickHouse(Box::new(sink))
     }
 }

@@ -56,6 +56,15 @@ mod tests {
         assert_eq!(fit(text, characters_max), expected);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn a_text_is_bounded_and_has_nothing_hidden(text in ".{0,200}", characters_max in 64usize..128) {
+            let fit = fit(&text, characters_max);
+            proptest::prop_assert!(fit.chars().count() <= characters_max);
+            proptest::prop_assert!(!fit.chars().any(is_hidden));
+        }
+    }
+
     #[test]
     fn an_ordinary_text_stays_as_it_is() {
         check("zażółć 148 of 197", 64, "zażółć 148 of 197");

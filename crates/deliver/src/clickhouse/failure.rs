@@ -2,7 +2,7 @@
 
 use clickhouse::error::Error as ClientError;
 
-use crate::{Error, text};
+use crate::{Error, Secret, text};
 
 /// How much of a server's message is kept, in characters.
 const MESSAGE_CHARACTERS_MAX: usize = 400;
@@ -15,9 +15,15 @@ const SCHEMA_CODES: [u32; 7] = [8, 10, 16, 47, 53, 60, 81];
 /// denied (497), authentication failed (516).
 const ACCOUNT_CODES: [u32; 5] = [192, 193, 194, 497, 516];
 
-/// `error` with the server's place and what to do about it.
-pub(super) fn worded(place: &str, error: &ClientError) -> Error {
-    let message = text::fit(error.to_string().trim(), MESSAGE_CHARACTERS_MAX);
+/// `error` with the server's place and what to do about it, and without the password even if the
+/// server repeats it.
+pub(super) fn worded(place: &str, error: &ClientError, password: Option<&Secret>) -> Error {
+    let message = error.to_string();
+    let message = match password {
+        Some(password) => password.redact(&message),
+        None => message,
+    };
+    let message = text::fit(message.trim(), MESSAGE_CHARACTERS_MAX);
     let said = format!("clickhouse at {place}: {message}");
     if let ClientError::SchemaMismatch(_) = error {
         return Error::Schema(format!("{said}; run `plimsoll clickhouse migrate`"));
@@ -46,7 +52,7 @@ mod tests {
 
     #[track_caller]
     fn check(message: &str, is_expected: fn(&Error) -> bool, advice: &str) {
-        let error = worded("127.0.0.1:1", &ClientError::BadResponse(message.to_owned()));
+        let error = worded("127.0.0.1:1", &ClientError::BadResponse(message.to_owned()), None);
         assert!(is_expected(&error), "{error:?}");
         assert!(error.to_string().contains(advice), "{error}");
     }
@@ -73,7 +79,7 @@ mod tests {
 
     #[test]
     fn an_endless_message_is_shortened() {
-        let error = worded("h", &ClientError::BadResponse("x".repeat(1 << 20)));
+        let error = worded("h", &ClientError::BadResponse("x".repeat(1 << 20)), None);
         assert!(error.to_string().len() < 500);
     }
 }

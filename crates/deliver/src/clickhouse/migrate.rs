@@ -69,15 +69,14 @@ pub(super) async fn migrate(sink: &ClickHouse, dry_run: bool) -> Result<Vec<Appl
     if dry_run || missing.is_empty() {
         return Ok(missing);
     }
-    if !exists(sink, "SELECT count() FROM system.databases WHERE name = {database: String}").await?
-    {
+    let known = format!("SELECT count() FROM system.databases WHERE name = '{}'", sink.database);
+    if !exists(sink, &known).await? {
         let create = format!("CREATE DATABASE IF NOT EXISTS {}", sink.database);
-        sink.within(sink.client.query_raw(&create).execute()).await?;
+        sink.within(sink.server.query_raw(&create).execute()).await?;
     }
-    let client = sink.client.clone().with_database(&sink.database);
-    sink.within(client.query_raw(MEMORY).execute()).await?;
+    sink.within(sink.tables.query_raw(MEMORY).execute()).await?;
     for file in &missing {
-        sink.within(client.query_raw(file.sql).execute()).await?;
+        sink.within(sink.tables.query_raw(file.sql).execute()).await?;
         // The statement can be repeated, so a crash before this line does no harm.
         let remember = format!(
             "INSERT INTO schema_migrations (version, name, checksum) SETTINGS async_insert = 0 \
@@ -86,26 +85,27 @@ pub(super) async fn migrate(sink: &ClickHouse, dry_run: bool) -> Result<Vec<Appl
             file.name,
             checksum(file.sql)
         );
-        sink.within(client.query_raw(&remember).execute()).await?;
+        sink.within(sink.tables.query_raw(&remember).execute()).await?;
     }
     Ok(missing)
 }
 
 /// What was applied to the database; nothing if it or the memory does not exist.
 async fn remembered(sink: &ClickHouse) -> Result<Vec<Remembered>, Error> {
-    let known = "SELECT count() FROM system.tables \
-                 WHERE database = {database: String} AND name = 'schema_migrations'";
-    if !exists(sink, known).await? {
+    // The name was checked to be an identifier, so it can stand between quotes.
+    let known = format!(
+        "SELECT count() FROM system.tables WHERE database = '{}' AND name = 'schema_migrations'",
+        sink.database
+    );
+    if !exists(sink, &known).await? {
         return Ok(Vec::new());
     }
-    let client = sink.client.clone().with_database(&sink.database);
     let all = "SELECT version, name, checksum FROM schema_migrations FINAL ORDER BY version";
-    sink.within(client.query_raw(all).fetch_all()).await
+    sink.within(sink.tables.query_raw(all).fetch_all()).await
 }
 
 async fn exists(sink: &ClickHouse, count: &str) -> Result<bool, Error> {
-    let query = sink.client.query_raw(count).param("database", &sink.database);
-    Ok(sink.within(query.fetch_one::<u64>()).await? > 0)
+    Ok(sink.within(sink.server.query_raw(count).fetch_one::<u64>()).await? > 0)
 }
 
 /// The files that were not applied yet. An applied one must be ours, and unchanged.

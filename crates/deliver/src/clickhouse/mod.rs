@@ -6,18 +6,23 @@ mod failure;
 mod migrate;
 mod rows;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use clickhouse::{Client, Compression, Row, RowWrite};
 use plimsoll_model::{Delivery, Outcome, Payload};
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::{Error, Secret, address};
 use rows::{EvidenceRow, EvidenceRows, IncidentRow};
 
 pub use migrate::Applied;
+
+/// How much later than `timeout` an exchange is cut off from outside. An insert runs in a task
+/// of the client's, which ends only if the client's own limit, `timeout`, passes first.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// The settings of one ClickHouse database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,8 +76,12 @@ pub struct ClickHouse {
     name: String,
     database: String,
     url: Url,
+    password: Option<Secret>,
     timeout: Duration,
-    client: Client,
+    /// The server, whatever its databases.
+    server: Client,
+    /// Our database. It remembers the columns of our tables between inserts.
+    tables: Client,
 }
 
 impl ClickHouse {
@@ -90,17 +99,24 @@ impl ClickHouse {
         if config.timeout.is_zero() {
             return Err(Error::Config(format!("`timeout` of sink `{name}` must be above zero")));
         }
-        // Blocks are small, and ours alone: the server must neither gather them with others
-        // (asynchronous inserts) nor take one twice.
-        let mut client = Client::default()
+        // Blocks are a few kilobytes, so compressing them is not worth a setting.
+        let mut server = Client::default()
             .with_url(url.as_str())
             .with_compression(Compression::None)
             .with_product_info("plimsoll", env!("CARGO_PKG_VERSION"))
             .with_user(config.user);
         if let Some(password) = &config.password {
-            client = client.with_password(password.reveal());
+            server = server.with_password(password.reveal());
         }
-        Ok(ClickHouse { name, database: config.database, url, timeout: config.timeout, client })
+        Ok(ClickHouse {
+            name,
+            tables: server.clone().with_database(&config.database),
+            server,
+            database: config.database,
+            url,
+            password: config.password,
+            timeout: config.timeout,
+        })
     }
 
     /// The sink's name in the configuration.
@@ -110,7 +126,7 @@ impl ClickHouse {
 
     /// The server's version, if it answers.
     pub async fn ping(&self) -> Result<String, Error> {
-        self.within(self.client.query_raw("SELECT version()").fetch_one::<String>()).await
+        self.within(self.server.query_raw("SELECT version()").fetch_one::<String>()).await
     }
 
     /// Creates what is missing of the database and its tables, in the order of the files in
@@ -123,15 +139,18 @@ impl ClickHouse {
         migrate::migrate(self, dry_run).await
     }
 
-    /// Makes one attempt. Each table gets one block under a token made of the delivery's key, so
-    /// that a repetition, which has the same rows, is taken once.
+    /// Makes one attempt. Each table gets one block under a token made of the delivery's key and
+    /// the rows, so that a repetition, which has the same rows, is taken once.
     ///
     /// Evidence goes first and the current state last: a reader who sees an incident finds its
     /// proof. If an attempt fails between tables, the repetition completes it.
     ///
-    /// Rows are refused only if they can never be written: a page instead of rows, or evidence
-    /// that has not the schema of [`plimsoll_model::evidence`]. Everything else can be repaired
-    /// at the server, so it is `Later`.
+    /// `evidence` are the rows of the segment that the delivery names; all its transitions belong
+    /// to one pipeline. A named segment that is not handed over is waited for (`Later`).
+    ///
+    /// Rows are refused only if they can never be written: a page instead of rows, evidence that
+    /// has not the schema of [`plimsoll_model::evidence`], or evidence without any transition.
+    /// Everything else can be repaired at the server, so it is `Later`.
     pub async fn deliver(&self, delivery: &Delivery, evidence: Option<&RecordBatch>) -> Outcome {
         let Payload::Rows { transitions, segment } = &delivery.payload else {
             let error = format!("sink `{}` takes rows, not pages", self.name);
@@ -146,22 +165,29 @@ impl ClickHouse {
             Err(error) => return Outcome::Refused { error },
         };
         // Evidence does not say its pipeline; all rows of a delivery belong to one.
-        let pipeline = transitions.first().map_or("", |(transition, _)| &transition.pipeline);
+        let pipeline = match transitions.first() {
+            Some((transition, _)) => transition.pipeline.as_str(),
+            None if evidence.is_none() => return accepted(0, 0),
+            None => {
+                let error = "evidence without a transition belongs to no pipeline".to_owned();
+                return Outcome::Refused { error };
+            }
+        };
         let events: Vec<IncidentRow> = transitions.iter().map(IncidentRow::new).collect();
         let states = rows::newest(&events);
         let evidence = evidence.as_ref().map_or_else(Vec::new, |rows| rows.rows(pipeline));
+        let key = &delivery.key;
+        let until = Instant::now() + self.timeout;
         let written = self.within(async {
-            self.insert::<EvidenceRow>("evidence", &delivery.key, &evidence).await?;
-            self.insert::<IncidentRow>("incident_events", &delivery.key, &events).await?;
-            self.insert::<IncidentRow>("incidents", &delivery.key, &states).await
+            self.insert::<EvidenceRow>("evidence", key, &evidence, until).await?;
+            self.insert::<IncidentRow>("incident_events", key, &events, until).await?;
+            self.insert::<IncidentRow>("incidents", key, &states, until).await
         });
         match written.await {
-            Ok(()) => Outcome::Accepted {
-                answer: format!("{} transitions, {} evidence rows", events.len(), evidence.len()),
-            },
+            Ok(()) => accepted(events.len(), evidence.len()),
             Err(error) => {
                 // The table may have changed since its columns were looked up.
-                self.client.clear_cached_metadata().await;
+                self.tables.clear_cached_metadata().await;
                 Outcome::Later { after: None, error: error.to_string() }
             }
         }
@@ -172,6 +198,7 @@ impl ClickHouse {
         table: &str,
         key: &str,
         rows: &[R::Value<'a>],
+        until: Instant,
     ) -> clickhouse::error::Result<()>
     where
         R: Row + RowWrite,
@@ -179,13 +206,15 @@ impl ClickHouse {
         if rows.is_empty() {
             return Ok(());
         }
-        let client = self.client.clone().with_database(&self.database);
-        let mut insert = client
-            .insert::<R>(table)
-            .await?
+        let mut insert = self.tables.insert::<R>(table).await?;
+        // A block is ours alone: the server must neither gather it with others (asynchronous
+        // inserts) nor take it twice.
+        let left = Some(until.saturating_duration_since(Instant::now()));
+        insert = insert
+            .with_timeouts(left, left)
             .with_setting("async_insert", "0")
             .with_setting("insert_deduplicate", "1")
-            .with_setting("insert_deduplication_token", format!("{key}/{table}"));
+            .with_setting("insert_deduplication_token", token(key, table, rows));
         for row in rows {
             insert.write(row).await?;
         }
@@ -197,16 +226,30 @@ impl ClickHouse {
         &self,
         exchange: impl Future<Output = clickhouse::error::Result<T>>,
     ) -> Result<T, Error> {
-        match tokio::time::timeout(self.timeout, exchange).await {
+        let place = address::place(&self.url);
+        match tokio::time::timeout(self.timeout + GRACE, exchange).await {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(failure::worded(&address::place(&self.url), &error)),
-            Err(_) => Err(Error::Unavailable(format!(
-                "clickhouse at {} did not answer within {:?}",
-                address::place(&self.url),
-                self.timeout
-            ))),
+            Err(_) | Ok(Err(clickhouse::error::Error::TimedOut)) => {
+                let timeout = self.timeout;
+                let error = format!("clickhouse at {place} did not answer within {timeout:?}");
+                Err(Error::Unavailable(error))
+            }
+            Ok(Err(error)) => Err(failure::worded(&place, &error, self.password.as_ref())),
         }
     }
+}
+
+/// The name of a block at the server. A digest of its rows is part of it, so that two blocks that
+/// share a key by mistake (two data directories, one database) are both kept.
+fn token(key: &str, table: &str, rows: &[impl Serialize]) -> String {
+    let rows = serde_json::to_vec(rows).expect("texts and numbers can be written as JSON");
+    let digest = Sha256::digest(&rows);
+    let head: String = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{key}/{table}/{head}")
+}
+
+fn accepted(events: usize, evidence: usize) -> Outcome {
+    Outcome::Accepted { answer: format!("{events} transitions, {evidence} evidence rows") }
 }
 
 /// Whether `text` can stand in SQL without quotes.

@@ -205,3 +205,49 @@ impl<'a> Words<'a> {
             .map_or("", |key| self.values.value(key))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INCIDENTS: &str = include_str!("../../../../deploy/clickhouse/0001_incidents.sql");
+    const EVENTS: &str = include_str!("../../../../deploy/clickhouse/0002_incident_events.sql");
+    const EVIDENCE: &str = include_str!("../../../../deploy/clickhouse/0003_evidence.sql");
+
+    /// The columns that a file creates and we fill: all but the one that the server fills.
+    #[track_caller]
+    fn check_columns(sql: &str, written: &[&str]) {
+        let lines = sql.lines().filter(|line| line.starts_with("    ") && line.contains("COMMENT"));
+        let columns: Vec<&str> = lines.filter_map(|line| line.split_whitespace().next()).collect();
+        let (last, filled) = columns.split_last().unwrap();
+        assert_eq!((*last, filled), ("written_at", written));
+    }
+
+    #[test]
+    fn rows_have_the_columns_of_their_tables() {
+        check_columns(INCIDENTS, IncidentRow::COLUMN_NAMES);
+        check_columns(EVENTS, IncidentRow::COLUMN_NAMES);
+        check_columns(EVIDENCE, EvidenceRow::COLUMN_NAMES);
+    }
+
+    #[test]
+    fn evidence_is_read_by_the_schemas_own_names() {
+        let schema = evidence::schema();
+        let name = |column: &usize| schema.field(*column).name().as_str();
+        let words: Vec<&str> = WORD_COLUMNS.iter().map(name).collect();
+        let counts: Vec<&str> = COUNT_COLUMNS.iter().map(name).collect();
+        assert_eq!(words[..2], ["incident", "resource"]);
+        let dimensions = plimsoll_model::Dimension::ALL.map(|dimension| dimension.column());
+        assert_eq!(words[2..], dimensions);
+        assert_eq!(counts, ["opened", "closed", "refused", "held", "holder_key"]);
+        assert_eq!(name(&1), "pane");
+    }
+
+    #[test]
+    fn the_end_of_time_is_written_as_the_last_moment_of_the_column() {
+        // 2299-12-31T23:59:59Z is 10413791999 s after the epoch, by Python's datetime.
+        assert_eq!(micros(Time::from_micros(i64::MAX)), 10_413_791_999 * 1_000_000 + 999_999);
+        assert_eq!(micros(Time::from_micros(-1)), 0);
+        assert_eq!(micros(Time::EARLIEST), Time::EARLIEST.as_micros());
+    }
+}

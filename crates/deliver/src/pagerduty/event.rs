@@ -8,15 +8,12 @@ use crate::text;
 /// PagerDuty's limit of `payload.summary`, in characters.
 const SUMMARY_CHARACTERS_MAX: usize = 1024;
 
-/// The longest other text, in characters.
+/// The longest other text, in characters. With `DOUBTS_MAX` it keeps every event below
+/// PagerDuty's limit of 512,000 bytes, whatever the texts are.
 const TEXT_CHARACTERS_MAX: usize = 4096;
 
 /// How many doubts are told; the rest is counted.
 const DOUBTS_MAX: usize = 16;
-
-/// PagerDuty's limit of an event, in bytes. The limits above keep every event below it.
-#[cfg(test)]
-const EVENT_BYTES_MAX: usize = 512_000;
 
 /// How much is told.
 #[derive(Clone, Copy, PartialEq, Eq)]

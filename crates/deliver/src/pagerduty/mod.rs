@@ -137,7 +137,7 @@ impl PagerDuty {
     /// Host, status and the head of the body, without the key even if the receiver repeats it.
     fn said(&self, answer: &Answer) -> String {
         let body = String::from_utf8_lossy(&answer.body);
-        let body = body.trim().replace(self.routing_key.reveal(), REDACTED);
+        let body = self.routing_key.redact(body.trim());
         let said = format!("{} answered {}", address::place(&self.url), answer.status);
         match body.is_empty() {
             true => said,
