@@ -314,3 +314,30 @@ fn a_replay_needs_no_secrets() {
     let replayed = Config::from_text(Path::new("p.yaml"), &text, Purpose::Replay, &|_| None);
     assert!(replayed.is_ok());
 }
+
+/// The YAML blocks of docs/config.md: a definition, then an expectation.
+fn examples() -> Vec<&'static str> {
+    let docs = include_str!("../../../../docs/config.md");
+    docs.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect()
+}
+
+#[test]
+fn the_examples_of_the_documentation_are_sound() {
+    let (config, warnings) =
+        Config::from_text(Path::new("p.yaml"), examples()[0], Purpose::Replay, &variable)
+            .unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(blocks(&warnings), "");
+    assert_eq!(config.name, "payments");
+    let expected = crate::expected::Expected::from_text(Path::new("expected.yaml"), examples()[1]);
+    assert_eq!(expected.unwrap_or_else(|problems| panic!("{problems}")).incidents.len(), 1);
+}
+
+#[test]
+fn every_key_is_documented() {
+    let docs = include_str!("../../../../docs/config.md");
+    let problems = load(&format!("{SOUND}zzzz: 1")).unwrap_err();
+    let known = problems.0[0].advice.strip_prefix("known here: ").expect("a list of keys");
+    for key in known.split(", ") {
+        assert!(docs.contains(&format!("| {key} |")), "{key}");
+    }
+}

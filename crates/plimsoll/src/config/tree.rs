@@ -185,7 +185,7 @@ fn place(location: &Location) -> Option<Place> {
     (location.line() > 0).then(|| Place {
         line: number(location.line()),
         column: number(location.column()).max(1),
-        width: number(u64::from(location.span().len())).max(1),
+        width: number(location.span().len()).max(1),
     })
 }
 
