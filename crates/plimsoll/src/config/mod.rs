@@ -127,8 +127,10 @@ impl Config {
         rules::inline_secrets(&tree, &mut errors);
         let surroundings = Surroundings { variable, folder };
         replace_references(&mut tree, &surroundings, purpose, "", &mut errors);
+        let receivers = tree.at(&["receivers"]).map_or(&[][..], Node::entries);
+        let receivers: Vec<String> = receivers.iter().map(|entry| entry.key.clone()).collect();
         let definition: Option<Definition> = typed::read(&mut tree, &mut errors);
-        rules::check(&tree, definition.as_ref(), &mut errors, &mut warnings);
+        rules::check(&tree, &receivers, definition.as_ref(), &mut errors, &mut warnings);
         match definition {
             Some(definition) if errors.is_empty() => {
                 Ok((Config::new(path, folder, definition), warnings.finish()))

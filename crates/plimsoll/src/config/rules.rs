@@ -60,16 +60,18 @@ pub(super) fn inline_secrets(tree: &Node, errors: &mut Reporter<'_>) {
 }
 
 /// Reports what does not hold. `definition` is what could be read of the tree, if it is enough to
-/// be one; parts at fault are gone from the tree and were reported before.
+/// be one; parts at fault are gone from the tree and were reported before. `receivers` are the
+/// names that the file declares, whatever is wrong with them.
 pub(super) fn check(
     tree: &Node,
+    receivers: &[String],
     definition: Option<&Definition>,
     errors: &mut Reporter<'_>,
     warnings: &mut Reporter<'_>,
 ) {
     names(tree, errors);
     kafka(tree, errors);
-    routes(tree, errors);
+    routes(tree, receivers, errors);
     for entry in tree.at(&["sources"]).map_or(&[][..], Node::entries) {
         if let Ok(source) = serde::Deserialize::deserialize(&entry.node) {
             check_source(tree, &entry.key, &source, errors);
@@ -162,9 +164,8 @@ fn kafka(tree: &Node, errors: &mut Reporter<'_>) {
     }
 }
 
-fn routes(tree: &Node, errors: &mut Reporter<'_>) {
-    let receivers = tree.at(&["receivers"]).map_or(&[][..], Node::entries);
-    let known: Vec<&str> = receivers.iter().map(|entry| entry.key.as_str()).collect();
+fn routes(tree: &Node, receivers: &[String], errors: &mut Reporter<'_>) {
+    let known: Vec<&str> = receivers.iter().map(String::as_str).collect();
     let Some(super::Value::List(routes)) = tree.at(&["routes"]).map(|node| &node.value) else {
         return;
     };

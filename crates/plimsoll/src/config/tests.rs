@@ -130,7 +130,7 @@ fn wrong_values_say_what_would_be_right() {
     check("name: [a]", "a list cannot stand here: it must be a text");
     check("name: ../x", "pipeline name `../x` cannot be used");
     check("response_time: 0s", "response_time must be above zero");
-    check("response_time: soon", "");
+    check("response_time: soon", "`soon` is not a duration; write one such as");
     check("sources: {}", "there is no source");
     check("resources: {r: {connections: {limit: 0}}}", "limit `0` must be at least 1");
     check("resources: {r: {connections: {limit: 3, reserved: 3}}}", "reserved `3` must be less");
@@ -340,4 +340,22 @@ fn every_key_is_documented() {
     for key in known.split(", ") {
         assert!(docs.contains(&format!("| {key} |")), "{key}");
     }
+}
+
+#[test]
+fn what_follows_from_a_fault_is_not_said_again() {
+    let text = format!(
+        "{SOUND}receivers: {{a: {{pagerdutty: {{}}}}}}\nroutes: [{{severity: page, to: b}}]\n"
+    );
+    let problems = load(&text).unwrap_err();
+    let said: Vec<_> = problems.0.iter().map(|problem| problem.what.as_str()).collect();
+    assert_eq!(said, ["unknown value `pagerdutty`", "there is no receiver `b`"]);
+    assert_eq!(problems.0[1].advice, "did you mean `a`?");
+}
+
+#[test]
+fn the_caret_stands_below_the_value_that_is_meant() {
+    let text = SOUND.replace("{limit: 9}", "{limit: 3, reserved: 3}");
+    let problems = load(&text).unwrap_err();
+    assert_eq!(problems.0[0].place, Some(Place { line: 4, column: 51, width: 1 }));
 }

@@ -20,22 +20,27 @@ use super::tree::{Entry, Node, Number, Place, Value};
 ///
 /// Parts at fault are gone from `tree` afterwards. `None` if what is left is not a `T`.
 pub(crate) fn read<T: DeserializeOwned>(tree: &mut Node, reporter: &mut Reporter<'_>) -> Option<T> {
+    // What follows from a fault that was reported is not reported.
     let mut removed = BTreeSet::new();
+    let mut incomplete = BTreeSet::new();
     for _ in 0..PROBLEMS_MAX {
         let mut error = match T::deserialize(&*tree) {
             Ok(value) => return Some(value),
             Err(error) => error,
         };
         error.path.reverse();
-        let known_already =
-            matches!(error.fault, Fault::MissingKey(field) if removed.contains(field));
-        if !known_already {
+        let place = node_at(tree, &error.path).map(|node| node.place);
+        let follows = match error.fault {
+            Fault::MissingKey(field) => removed.contains(field),
+            Fault::Other(_) => place.is_some_and(|place| incomplete.contains(&place)),
+            _ => false,
+        };
+        if !follows {
             error.report(tree, reporter);
         }
-        match tree.remove(&error.path) {
-            Some(gone) => removed.extend(gone.0),
-            None => return None,
-        }
+        let (_, parent) = error.path.split_last()?;
+        incomplete.extend(node_at(tree, parent).map(|node| node.place));
+        removed.extend(tree.remove(&error.path)?.0);
     }
     None
 }
@@ -96,7 +101,14 @@ impl Error {
             Fault::Other(message) => {
                 let node = node_at(tree, &self.path);
                 let place = node.and_then(|node| mentioned(node, message)).unwrap_or(place);
-                reporter.add(place, message.clone(), "");
+                match node.and_then(Node::text) {
+                    Some(text) if message.contains("\"friendly\" duration") => reporter.add(
+                        place,
+                        format!("`{text}` is not a duration"),
+                        "write one such as `500ms`, `2s`, `30m` or `1h 30m`",
+                    ),
+                    _ => reporter.add(place, message.clone(), ""),
+                }
             }
         }
     }
@@ -122,7 +134,23 @@ pub(crate) fn mentioned(node: &Node, message: &str) -> Option<Place> {
             _ => (node.text() == Some(word)).then_some(node.place),
         }
     }
-    let words = message.split('`').skip(1).step_by(2);
+    // ``reserved `3` must be …`` is about the 3 behind `reserved`, not about any 3.
+    fn find_pair(node: &Node, key: &str, word: &str) -> Option<Place> {
+        node.entries().iter().find_map(|entry| {
+            if entry.key == key && entry.node.text() == Some(word) {
+                return Some(entry.node.place);
+            }
+            find_pair(&entry.node, key, word)
+        })
+    }
+    let parts: Vec<&str> = message.split('`').collect();
+    for pair in parts.windows(2).step_by(2) {
+        let key = pair[0].split_whitespace().last().unwrap_or_default();
+        if let Some(place) = find_pair(node, key, pair[1]) {
+            return Some(place);
+        }
+    }
+    let words = parts.iter().copied().skip(1).step_by(2);
     let last_parts = words.clone().filter_map(|word| word.rsplit(['.', ' ']).next());
     words.clone().chain(last_parts).find_map(|word| find(node, word))
 }
