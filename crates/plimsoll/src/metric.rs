@@ -178,4 +178,16 @@ mod tests {
         assert!(page.contains("plimsoll_records_read_total{source=\"db\"} 3"), "{page}");
         assert!(page.contains("plimsoll_lag_seconds 1.5"), "{page}");
     }
+
+    #[test]
+    fn the_documentation_lists_every_metric_as_it_is() {
+        let docs = include_str!("../../../docs/operations.md");
+        for metric in ALL {
+            let Metric { name, shape, labels, meaning, action, .. } = metric;
+            let (shape, labels) = (shape.name(), labels.join(", "));
+            let row = format!("| `{name}` | {shape} | {labels} | {meaning} | {action} |");
+            assert!(docs.contains(&row), "docs/operations.md lacks this row:\n{row}");
+        }
+        assert_eq!(docs.matches("| `plimsoll_").count(), ALL.len());
+    }
 }

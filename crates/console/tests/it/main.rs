@@ -18,8 +18,8 @@ struct Server {
 }
 
 async fn start() -> Server {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback works");
+    let address = listener.local_addr().expect("loopback works");
     let (health, cancel) = (Health::new(), CancellationToken::new());
     let version = Version {
         version: "0.1.0".into(),
@@ -35,8 +35,8 @@ async fn start() -> Server {
 impl Server {
     /// Sends `request` as it is and reads until the server closes.
     async fn send(&self, request: &str) -> String {
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut stream = TcpStream::connect(self.address).await.expect("loopback works");
+        stream.write_all(request.as_bytes()).await.expect("loopback works");
         let mut answer = String::new();
         let reading = stream.read_to_string(&mut answer);
         let read = tokio::time::timeout(Duration::from_secs(20), reading).await;
