@@ -24,9 +24,14 @@ pub struct Batch {
     pub samples: SampleRows,
     /// Deploys, restarts, scaling, limit changes.
     pub lives: LifeRows,
+    /// The offset and event time of every record that had a plausible time, in the order of the
+    /// records: used, irrelevant and rejected ones. Watermarks move by records, not only by rows.
+    /// A record of several lines appears once for each line, with the same offset.
+    pub times: Vec<(i64, Time)>,
     /// Records that could not be used. Bounded: see `rejects_beyond`.
     pub rejects: Vec<Reject>,
-    /// How many records the batch was made from: used, irrelevant and rejected ones.
+    /// How many records the batch was made from: used, irrelevant and rejected ones. Each line of
+    /// a record of several lines counts.
     pub records: u64,
     /// How many records were read well and mean nothing here (an ordinary log line).
     pub irrelevant: u64,
@@ -35,9 +40,6 @@ pub struct Batch {
     pub rejects_beyond: [u64; crate::RejectReason::ALL.len()],
     /// The bytes of the records.
     pub bytes: u64,
-    /// The offset and event time of every record that had a plausible time, in the order of the
-    /// records; also of those that gave no row, because time goes on with them.
-    pub times: Vec<(i64, Time)>,
 }
 
 impl Batch {

@@ -1,0 +1,58 @@
+//! What can go wrong with a source as a whole. A bad record is never an error.
+
+use std::io;
+
+/// Why a source could not be opened or read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration of a source cannot be used.
+    #[error("source `{source_name}`: {problem}")]
+    Config {
+        /// The source.
+        source_name: String,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
+    /// A file could not be opened.
+    #[error("cannot open `{path}`: {error}")]
+    Open {
+        /// The file.
+        path: String,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// A file could not be read on.
+    #[error("cannot read `{path}` at byte {offset}: {error}")]
+    Read {
+        /// The file.
+        path: String,
+        /// How far it was read, in the decompressed stream.
+        offset: i64,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// An option for the Kafka client that Plimsoll sets itself, or that the client refuses.
+    #[error("kafka option `{option}`: {problem}")]
+    KafkaOption {
+        /// The option.
+        option: String,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
+    /// The brokers do not have the topic.
+    #[error("topic `{topic}` does not exist at `{brokers}`; create it, or correct its name")]
+    TopicMissing {
+        /// The topic.
+        topic: String,
+        /// Where it was looked for.
+        brokers: String,
+    },
+    /// The brokers did not answer, or refused.
+    #[error("cannot reach kafka at `{brokers}`: {problem}")]
+    Kafka {
+        /// Where they were looked for.
+        brokers: String,
+        /// What the client said.
+        problem: String,
+    },
+}

@@ -1,0 +1,10 @@
+//! What a stranger may rely on when bytes become rows.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod config;
+mod cuts;
+mod files;
+mod hostile;
+mod mapped;
+mod postgres;
+mod shown;
