@@ -31,4 +31,28 @@ pub enum Error {
         /// What the system said.
         error: io::Error,
     },
+    /// An option for the Kafka client that Plimsoll sets itself, or that the client refuses.
+    #[error("kafka option `{option}`: {problem}")]
+    KafkaOption {
+        /// The option.
+        option: String,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
+    /// The brokers do not have the topic.
+    #[error("topic `{topic}` does not exist at `{brokers}`; create it, or correct its name")]
+    TopicMissing {
+        /// The topic.
+        topic: String,
+        /// Where it was looked for.
+        brokers: String,
+    },
+    /// The brokers did not answer, or refused.
+    #[error("cannot reach kafka at `{brokers}`: {problem}")]
+    Kafka {
+        /// Where they were looked for.
+        brokers: String,
+        /// What the client said.
+        problem: String,
+    },
 }

@@ -59,6 +59,8 @@ impl Default for PartitionSettings {
 #[derive(Debug)]
 pub struct Merge {
     correct_within_us: i64,
+    pending_rows_max: usize,
+    empty_ticks_max_s: i64,
     partitions: BTreeMap<PartitionId, Partition>,
     /// The first tick that is not closed; `None` before the first.
     open: Option<Second>,
@@ -80,6 +82,8 @@ impl Merge {
     pub fn new(correct_within: Duration) -> Merge {
         Merge {
             correct_within_us: i64::try_from(correct_within.as_micros()).unwrap_or(i64::MAX),
+            pending_rows_max: PENDING_ROWS_MAX,
+            empty_ticks_max_s: EMPTY_TICKS_MAX_S,
             partitions: BTreeMap::new(),
             open: None,
             last_row: None,
@@ -148,7 +152,8 @@ impl Merge {
             if !tick.rows.is_empty() || self.last_row.is_none() {
                 self.last_row = Some(open);
             }
-            let is_quiet = self.last_row.is_none_or(|last| open.since(last) > EMPTY_TICKS_MAX_S);
+            let is_quiet =
+                self.last_row.is_none_or(|last| open.since(last) > self.empty_ticks_max_s);
             self.open = Some(if is_quiet { self.skip(open, limit) } else { open.next() });
             if !is_quiet {
                 return Some(tick);
@@ -167,7 +172,7 @@ impl Merge {
     /// always brings the next tick.
     pub fn has_room(&self, id: PartitionId) -> bool {
         self.partitions.get(&id).is_some_and(|partition| {
-            partition.waiting_rows() < PENDING_ROWS_MAX || self.is_waiting_for(partition)
+            partition.waiting_rows() < self.pending_rows_max || self.is_waiting_for(partition)
         })
     }
 
@@ -186,11 +191,20 @@ impl Merge {
     }
 
     /// The partition has unread records but no progress: it no longer holds the clock.
-    /// `None` if it does not hold it anyway.
+    /// `None` if it does not hold it anyway, or while [`Merge::is_recovering`]: what was decided
+    /// before a restart may need its records.
     pub fn set_aside(&mut self, id: PartitionId) -> Option<Mark> {
+        if self.is_recovering() {
+            return None;
+        }
         let partition = self.partitions.get_mut(&id)?;
         let next_offset = partition.read_to;
         partition.leave().then_some(Mark::SetAside { partition: id, next_offset })
+    }
+
+    /// Whether ticks are being done again that were decided before a restart.
+    pub fn is_recovering(&self) -> bool {
+        self.clock().is_recovering()
     }
 
     /// Closes ticks through `until` although nothing was read, so that silence can be seen.
@@ -199,7 +213,7 @@ impl Merge {
         let is_held = self.partitions.values().any(Partition::holds);
         let is_closed = self.open.is_some_and(|open| until < open)
             || self.advanced.is_some_and(|advanced| until <= advanced);
-        if is_held || is_closed || self.clock().is_recovering() {
+        if is_held || is_closed || self.is_recovering() {
             return None;
         }
         self.advance_to(until);
@@ -259,10 +273,15 @@ impl Merge {
 
     /// The last tick that may close now.
     fn limit(&self) -> Option<Second> {
-        let mut holding = self.partitions.values().filter(|partition| partition.holds()).peekable();
-        if holding.peek().is_some() {
-            let complete = holding.map(|partition| partition.watermark().map(last_before));
-            return complete.min().flatten();
+        let holding = || self.partitions.values().filter(|partition| partition.holds());
+        if holding().next().is_some() {
+            let watermarks = holding().map(|partition| partition.watermark().map(last_before));
+            let complete = watermarks.min().flatten()?;
+            // Context alone does not lead the clock beyond the end of everything else.
+            return Some(match self.dated_end() {
+                Some(end) => complete.min(end),
+                None => complete,
+            });
         }
         if self.partitions.values().all(Partition::is_finished) {
             return self.end();
@@ -274,14 +293,13 @@ impl Merge {
 
     /// Where the clock stops when everything was read: the last event plus the largest `reorder`.
     fn end(&self) -> Option<Second> {
-        let is_leading = self.partitions.values().any(|partition| !partition.settings.context);
-        let leading = || {
-            let partitions = self.partitions.values();
-            partitions.filter(move |partition| !(is_leading && partition.settings.context))
-        };
-        let reorder = leading().map(|partition| partition.settings.reorder).max()?;
-        let last = leading().filter_map(|partition| partition.guard.max()).max()?;
-        Some(last.plus(reorder).second())
+        self.dated_end().or_else(|| end_of(self.partitions.values()))
+    }
+
+    /// The same, once every partition that is not context is finished and had a time.
+    fn dated_end(&self) -> Option<Second> {
+        let leading = || self.partitions.values().filter(|partition| !partition.settings.context);
+        leading().all(Partition::is_finished).then(|| end_of(leading()))?
     }
 
     /// The first tick, once it is certain that no earlier row follows.
@@ -289,21 +307,25 @@ impl Merge {
         if let Some(at) = self.starts_at {
             self.reach_clock(at);
         }
+        let first = self.first().filter(|first| *first <= limit);
+        // If what was decided before a restart is gone, the clock goes on after it.
+        let is_held = self.partitions.values().any(Partition::holds);
+        let decided = self.decided_through.map(Second::next).filter(|_| !is_held);
+        [first, self.starts_at].into_iter().flatten().min().or(decided)
+    }
+
+    /// The first tick that has anything; context starts the clock only when it is alone.
+    fn first(&self) -> Option<Second> {
         let first_of = |context: bool| {
             let partitions = self.partitions.values();
             let such = partitions.filter(|partition| partition.settings.context == context);
             such.filter_map(|partition| partition.buckets.first()).min()
         };
         let mut holding = self.partitions.values().filter(|partition| partition.holds());
-        let first = match first_of(false) {
+        match first_of(false) {
             None if holding.all(|partition| partition.settings.context) => first_of(true),
             first => first,
-        };
-        let first = first.filter(|first| *first <= limit);
-        // If what was decided before a restart is gone, the clock goes on after it.
-        let is_held = self.partitions.values().any(Partition::holds);
-        let decided = self.decided_through.map(Second::next).filter(|_| !is_held);
-        [first, self.starts_at].into_iter().flatten().min().or(decided)
+        }
     }
 
     fn reach_clock(&mut self, tick: Second) {
@@ -335,10 +357,11 @@ impl Merge {
     }
 
     fn is_waiting_for(&self, partition: &Partition) -> bool {
-        let first = || self.partitions.values().filter_map(|partition| partition.buckets.first());
-        let target = self.open.or_else(|| first().min());
+        let target = self.open.or_else(|| self.first());
         let is_behind = |watermark: Time| target.is_none_or(|tick| last_before(watermark) < tick);
-        partition.holds() && partition.watermark().is_none_or(is_behind)
+        // Behind the end of everything else, context is read only to be finished.
+        let is_over = || self.dated_end().is_some_and(|end| target.is_none_or(|tick| tick > end));
+        partition.holds() && (partition.watermark().is_none_or(is_behind) || is_over())
     }
 
     fn give_up_if_done(&mut self, end: Option<Second>) {
@@ -349,6 +372,13 @@ impl Merge {
             }
         }
     }
+}
+
+/// The last event of `partitions` plus their largest `reorder`.
+fn end_of<'a>(partitions: impl Iterator<Item = &'a Partition> + Clone) -> Option<Second> {
+    let reorder = partitions.clone().map(|partition| partition.settings.reorder).max()?;
+    let last = partitions.filter_map(|partition| partition.guard.max()).max()?;
+    Some(last.plus(reorder).second())
 }
 
 /// The last tick that is wholly before `watermark`.

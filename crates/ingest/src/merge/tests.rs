@@ -1,4 +1,5 @@
 //! The merge against hand-made cases: expected ticks were worked out by hand.
 
 mod cases;
+mod files;
 pub(crate) mod made;
