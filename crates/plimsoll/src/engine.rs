@@ -13,11 +13,13 @@ use plimsoll_detect::judge::{Judge, Step};
 use plimsoll_detect::settings::Settings;
 use plimsoll_ingest::merge::{Merge, MergeState, PartitionSettings};
 use plimsoll_model::{
-    Batch, IncidentId, Mark, PartitionId, Payload, Reject, Second, Severity, Time, Transition,
+    Batch, IncidentId, Mark, PartitionId, Payload, Reject, RejectReason, Second, Severity,
+    SourceId, Time, Transition,
 };
 use plimsoll_store::{Checkpoint, Commit, NewDelivery, RejectsBeyond, Store};
 
 use crate::fault::{Fault, Planted, is_planted};
+use crate::metric;
 use crate::plan::{Planner, Silent};
 
 /// How long state may stay undurable while nothing happens.
@@ -71,20 +73,45 @@ pub struct Engine {
 /// What the engine has counted since it started.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Records read, of every kind.
-    pub records: u64,
-    /// Records that mean nothing here.
-    pub irrelevant: u64,
-    /// Rows made of records.
-    pub rows: u64,
-    /// Rejects by reason, in the order of [`plimsoll_model::RejectReason::ALL`].
-    pub rejects: [u64; plimsoll_model::RejectReason::ALL.len()],
+    /// What was read, by source.
+    pub sources: BTreeMap<SourceId, SourceTotals>,
+    /// Late and future records beyond those whose source is known.
+    pub late_beyond: u64,
     /// Ticks judged.
     pub ticks: u64,
     /// Transactions committed.
     pub commits: u64,
     /// Transitions committed.
     pub transitions: u64,
+}
+
+/// What was read of one source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SourceTotals {
+    /// Records of every kind.
+    pub records: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Records that mean nothing here.
+    pub irrelevant: u64,
+    /// Rejects by reason, in the order of [`RejectReason::ALL`].
+    pub rejects: [u64; RejectReason::ALL.len()],
+}
+
+impl SourceTotals {
+    /// Records that became rows.
+    pub fn used(&self) -> u64 {
+        self.records.saturating_sub(self.irrelevant + self.rejects.iter().sum::<u64>())
+    }
+
+    fn reject(&mut self, kept: &[Reject], beyond: [u64; RejectReason::ALL.len()]) {
+        for reject in kept {
+            self.rejects[reject.reason as usize] += 1;
+        }
+        for (total, beyond) in self.rejects.iter_mut().zip(beyond) {
+            *total += beyond;
+        }
+    }
 }
 
 /// What one call of [`Engine::step`] did.
@@ -156,23 +183,19 @@ impl Engine {
 
     /// Takes in parsed records. Batches of one partition come in the order of their offsets.
     pub fn push(&mut self, batch: Batch) {
-        self.totals.records += batch.records;
-        self.totals.irrelevant += batch.irrelevant;
-        self.totals.rows += batch.rows() as u64;
+        let totals = self.totals.sources.entry(batch.partition.source).or_default();
+        totals.records += batch.records;
+        totals.bytes += batch.bytes;
+        totals.irrelevant += batch.irrelevant;
+        totals.reject(&batch.rejects, batch.rejects_beyond);
         self.take_rejects(&batch);
         self.dirty = true;
         self.planted.pushed(&batch);
         self.merge.push(batch);
     }
 
-    /// Counts the batch's rejects and keeps their excerpts for the next commit.
+    /// Keeps the batch's rejects for the next commit.
     fn take_rejects(&mut self, batch: &Batch) {
-        for reject in &batch.rejects {
-            self.totals.rejects[reject.reason as usize] += 1;
-        }
-        for (total, beyond) in self.totals.rejects.iter_mut().zip(batch.rejects_beyond) {
-            *total += beyond;
-        }
         self.rejects.extend(batch.rejects.iter().cloned());
         if batch.rejects_beyond.iter().any(|&count| count > 0) {
             self.rejects_beyond.push(RejectsBeyond {
@@ -188,11 +211,11 @@ impl Engine {
     fn take_late_rejects(&mut self) {
         let rejects = self.merge.take_rejects();
         for reject in &rejects.kept {
-            self.totals.rejects[reject.reason as usize] += 1;
+            let source = reject.partition.source;
+            let totals = self.totals.sources.entry(source).or_default();
+            totals.reject(std::slice::from_ref(reject), Default::default());
         }
-        for (total, beyond) in self.totals.rejects.iter_mut().zip(rejects.beyond) {
-            *total += beyond;
-        }
+        self.totals.late_beyond += rejects.beyond.iter().sum::<u64>();
         self.rejects.extend(rejects.kept);
     }
 
@@ -281,7 +304,9 @@ impl Engine {
             rejects_beyond: std::mem::take(&mut self.rejects_beyond),
             ..Commit::default()
         };
+        let started = std::time::Instant::now();
         locked(&self.store).commit(&commit)?;
+        metrics::histogram!(metric::COMMIT_SECONDS.name).record(started.elapsed());
         self.totals.commits += 1;
         self.committed_at = now;
         self.dirty = false;

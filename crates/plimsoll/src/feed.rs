@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use anyhow::Context;
-use plimsoll_ingest::config::SourceConfig;
+use plimsoll_ingest::config::{Role, SourceConfig};
 use plimsoll_ingest::file::FileSource;
 use plimsoll_ingest::merge::PartitionSettings;
 use plimsoll_ingest::parser::Parser;
@@ -40,7 +40,7 @@ pub fn partition_settings(source: &SourceConfig) -> PartitionSettings {
     PartitionSettings {
         reorder: source.reorder,
         max_ahead: source.max_ahead,
-        context: source.is_context(),
+        context: source.role == Role::Context,
     }
 }
 
@@ -49,11 +49,11 @@ pub fn file_partitions(config: &Config) -> Vec<FilePartition> {
     let mut partitions = Vec::new();
     for (name, source) in &config.sources {
         let id = source_id(config, name);
-        for (index, path) in source.files().iter().enumerate() {
+        for (index, path) in source.file.iter().enumerate() {
             partitions.push(FilePartition {
                 id: PartitionId { source: id, partition: index as u32 },
                 source: name.clone(),
-                path: path.clone(),
+                path: PathBuf::from(path),
                 config: source.clone(),
             });
         }
@@ -90,7 +90,7 @@ fn read(
     mut parser: Parser,
     sender: &SyncSender<anyhow::Result<Batch>>,
 ) -> anyhow::Result<()> {
-    while let Some(raw) = source.next()? {
+    while let Some(raw) = source.next_batch()? {
         if sender.send(Ok(parser.parse(&raw))).is_err() {
             break;
         }

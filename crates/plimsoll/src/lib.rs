@@ -16,5 +16,6 @@ pub mod outbox;
 pub mod output;
 pub mod plan;
 pub mod replay;
+pub mod run;
 pub mod story;
 pub mod version;

@@ -1,3 +1,232 @@
-//! `plimsoll`: see the library for what it does.
+//! `plimsoll`: the program's table of contents. The library beside it does the work.
 
-fn main() {}
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use plimsoll::cli::{self, Cli, Command};
+use plimsoll::config::{Config, Problems, Purpose};
+use plimsoll::exit::Exit;
+use plimsoll::expected::Expected;
+use plimsoll::{check, golden, output, replay, run, version};
+use plimsoll_deliver::ClickHouse;
+use tokio_util::sync::CancellationToken;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Err(error) = start_log(&cli.global) {
+        eprintln!("plimsoll: {error:#}");
+        return Exit::Internal.into();
+    }
+    match act(cli.command) {
+        Ok(exit) => exit.into(),
+        Err(error) if is_broken_pipe(&error) => Exit::Ok.into(),
+        Err(error) => {
+            eprintln!("plimsoll: {error:#}");
+            exit_of(&error).into()
+        }
+    }
+}
+
+fn act(command: Command) -> anyhow::Result<Exit> {
+    match command {
+        Command::Run(run) => live(&run),
+        Command::Replay(replay) => judge_history(replay),
+        Command::Test(test) => test_folders(&test),
+        Command::Check(check) => Ok(check::check(&check.files, &mut io::stdout().lock())?),
+        Command::ClickHouse(cli::ClickHouse::Migrate(migrate)) => migrate_tables(&migrate),
+        Command::Version => {
+            println!("{}", version::long());
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+fn live(run: &cli::Run) -> anyhow::Result<Exit> {
+    let config = load(&run.config, Purpose::Run)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let stopped = runtime.block_on(async {
+        let cancel = CancellationToken::new();
+        tokio::spawn(cancel_on_signal(cancel.clone()));
+        run::run(config, cancel).await
+    });
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    stopped.map(|()| Exit::Ok)
+}
+
+async fn cancel_on_signal(cancel: CancellationToken) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return;
+    };
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
+        _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+    }
+    cancel.cancel();
+}
+
+fn judge_history(arguments: cli::Replay) -> anyhow::Result<Exit> {
+    let mut configs = Vec::new();
+    if let Some(file) = &arguments.config {
+        configs.push(load(file, Purpose::Replay)?);
+    }
+    for path in &arguments.folders {
+        for folder in golden::folders(path)? {
+            configs.push(load(&folder.join("pipeline.yaml"), Purpose::Replay)?);
+        }
+    }
+    for config in &mut configs {
+        let mut replaced: Vec<&str> =
+            arguments.sources.iter().map(|(name, _)| name.as_str()).collect();
+        replaced.dedup();
+        for name in replaced {
+            let files = arguments.sources.iter().filter(|(other, _)| other == name);
+            config.override_source(name, files.map(|(_, file)| file.clone()).collect())?;
+        }
+    }
+    let as_table = match arguments.output {
+        Some(output) => output == cli::Output::Table,
+        None => io::stdout().is_terminal(),
+    };
+    for config in &configs {
+        if as_table && !arguments.levels {
+            let outcome = golden::replay(config, None)?;
+            let text = outcome.story.text(&outcome.pipeline, &outcome.report, outcome.took);
+            io::stdout().write_all(text.as_bytes())?;
+        } else {
+            print_lines(config, arguments.levels)?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+/// Transitions, and levels if asked for, as JSON lines.
+fn print_lines(config: &Config, levels: bool) -> anyhow::Result<()> {
+    let out = std::cell::RefCell::new(io::BufWriter::new(io::stdout().lock()));
+    let mut last = String::new();
+    let report = replay::replay(
+        config,
+        |transition, decided_at| {
+            Ok(writeln!(out.borrow_mut(), "{}", output::json_line(transition, decided_at))?)
+        },
+        |tick, judge| {
+            if levels {
+                let line = output::levels(judge);
+                if line != last {
+                    output::write_levels(&mut *out.borrow_mut(), tick.second, &line)?;
+                    last = line;
+                }
+            }
+            Ok(())
+        },
+    )?;
+    out.borrow_mut().flush()?;
+    tracing::info!(
+        pipeline = config.name,
+        records = report.records,
+        rejected = report.rejected(),
+        ticks = report.ticks,
+        "replayed"
+    );
+    Ok(())
+}
+
+fn test_folders(test: &cli::Test) -> anyhow::Result<Exit> {
+    let mut exit = Exit::Ok;
+    for path in &test.folders {
+        for folder in golden::folders(path)? {
+            let config = load(&folder.join("pipeline.yaml"), Purpose::Replay)?;
+            let expected = Expected::load(&folder.join("expected.yaml"))?;
+            let outcome = golden::replay(&config, Some(&expected))?;
+            let verdict = if outcome.failures.is_empty() { "ok" } else { "FAILED" };
+            println!("{} … {verdict}", folder.display());
+            if !outcome.failures.is_empty() {
+                exit = Exit::Findings;
+                for failure in &outcome.failures {
+                    println!("  {failure}");
+                }
+                print!("{}", outcome.story.text(&outcome.pipeline, &outcome.report, outcome.took));
+            }
+        }
+    }
+    Ok(exit)
+}
+
+fn migrate_tables(migrate: &cli::Migrate) -> anyhow::Result<Exit> {
+    let config = load(&migrate.config, Purpose::Run)?;
+    let section = config.clickhouse.clone().with_context(|| {
+        format!("`{}` has no `clickhouse` section: add its url", migrate.config.display())
+    })?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let clickhouse = ClickHouse::new("clickhouse", section)?;
+    let applied = runtime.block_on(clickhouse.migrate(migrate.dry_run))?;
+    for one in &applied {
+        if migrate.dry_run {
+            println!("-- {:04} {}\n{}", one.version, one.name, one.sql);
+        } else {
+            println!("applied {:04} {}", one.version, one.name);
+        }
+    }
+    if applied.is_empty() {
+        println!("the tables are up to date");
+    }
+    Ok(Exit::Ok)
+}
+
+/// The definition, its warnings told.
+fn load(file: &Path, purpose: Purpose) -> anyhow::Result<Config> {
+    let (config, warnings) = Config::load_for(file, purpose)?;
+    for warning in &warnings {
+        tracing::warn!(file = %file.display(), "{}", warning.what);
+    }
+    Ok(config)
+}
+
+fn start_log(global: &cli::Global) -> anyhow::Result<()> {
+    let level = match global.verbose {
+        0 => "info,rdkafka=warn",
+        1 => "debug,rdkafka=info",
+        _ => "trace",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_new(level)?;
+    let log = tracing_subscriber::fmt().with_writer(io::stderr).with_env_filter(filter);
+    let is_text = match global.log_format {
+        cli::LogFormat::Auto => io::stderr().is_terminal(),
+        cli::LogFormat::Text => true,
+        cli::LogFormat::Json => false,
+    };
+    if is_text {
+        let color = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        log.with_ansi(color).with_target(false).init();
+    } else {
+        log.json().flatten_event(true).init();
+    }
+    Ok(())
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let cause = error.downcast_ref::<io::Error>();
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Which exit code says what went wrong.
+fn exit_of(error: &anyhow::Error) -> Exit {
+    let is = |what: fn(&(dyn std::error::Error + 'static)) -> bool| error.chain().any(what);
+    if is(|cause| cause.is::<Problems>() || cause.is::<plimsoll::config::OverrideError>()) {
+        Exit::Configuration
+    } else if is(|cause| {
+        cause.is::<plimsoll_deliver::Error>()
+            || cause.is::<plimsoll_ingest::Error>()
+            || cause.is::<plimsoll_store::Error>()
+            || cause.is::<io::Error>()
+    }) {
+        Exit::Unavailable
+    } else {
+        Exit::Internal
+    }
+}

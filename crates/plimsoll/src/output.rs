@@ -1,6 +1,9 @@
 //! A transition as one JSON line: the keys that integrations may rely on (`docs/incidents.md`).
 
-use plimsoll_model::{Owner, Time, Transition};
+use std::io::{self, Write};
+
+use plimsoll_detect::Judge;
+use plimsoll_model::{Dimension, Owner, OwnedHolder, Second, Time, Transition};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -80,6 +83,36 @@ impl<'a> Line<'a> {
             advice: &transition.advice,
         }
     }
+}
+
+/// What every resource holds, as the members of a JSON object.
+pub fn levels(judge: &Judge) -> String {
+    let resources = judge.held().map(|held| {
+        let holders = held.holders.iter().map(|(holder, count)| {
+            let mut members = dimensions(holder);
+            members.insert("held".to_owned(), json!(count));
+            Value::Object(members)
+        });
+        json!({
+            "resource": held.resource,
+            "held": held.held,
+            "usable": held.usable,
+            "holders": holders.collect::<Vec<_>>(),
+        })
+    });
+    Value::Array(resources.collect()).to_string()
+}
+
+/// One line: the levels at the end of a tick.
+pub fn write_levels(out: &mut impl Write, second: Second, levels: &str) -> io::Result<()> {
+    writeln!(out, r#"{{"as_of":"{second}","levels":{levels}}}"#)
+}
+
+fn dimensions(holder: &OwnedHolder) -> Map<String, Value> {
+    let known = Dimension::ALL.into_iter().filter_map(|dimension| {
+        Some((dimension.name().to_owned(), json!(holder.get(dimension)?)))
+    });
+    known.collect()
 }
 
 /// `{"service.name": "issuer"}`, `"nobody"` or `"unknown"`.

@@ -4,15 +4,19 @@
 //! the signals. Channels are bounded; everything ends on one cancellation token.
 
 mod follow;
+mod gauges;
 mod judge;
 mod kafka;
 mod sinks;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use plimsoll_console::{Health, State};
+use plimsoll_ingest::merge::PartitionSettings;
+use plimsoll_model::PartitionId;
 use plimsoll_store::{Options, Store};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock;
 use crate::config::Config;
 use crate::engine::{Definition, Engine, SharedStore, locked};
-use crate::metric;
+use crate::plan::{Planner, Route};
 
 pub use judge::Event;
 
@@ -29,23 +33,32 @@ pub const STOP_WITHIN: Duration = Duration::from_secs(15);
 
 /// Runs the pipeline until `cancel`. When it returns, everything judged is durable.
 pub async fn run(config: Config, cancel: CancellationToken) -> anyhow::Result<()> {
-    let store = Store::open(&config.data, Options::for_pipeline(&config.name))
+    let store = Store::open(&config.data, Options::new(&config.name))
         .with_context(|| format!("data directory `{}`", config.data.display()))?;
     let store: SharedStore = Arc::new(std::sync::Mutex::new(store));
     let health = Health::default();
     let wake = Arc::new(Notify::new());
-    let listener = plimsoll_console::bind(config.listen).await?;
-    let prometheus = metric::install()?;
+    let listener = tokio::net::TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("cannot listen on `{}`: choose another `listen`", config.listen))?;
+    let prometheus = gauges::install()?;
     tracing::info!(address = %listener.local_addr()?, pipeline = config.name, "listening");
 
+    let version = plimsoll_console::Version {
+        version: crate::version::version(),
+        commit: crate::version::commit().map(str::to_owned),
+        pipeline: config.name.clone(),
+        config: config.hash(),
+    };
     let mut tasks = tokio::task::JoinSet::new();
-    tasks.spawn(plimsoll_console::serve(
+    let console = plimsoll_console::serve(
         listener,
         health.clone(),
         move || prometheus.render(),
-        crate::version::version(),
+        version,
         cancel.clone(),
-    ));
+    );
+    tasks.spawn(async move { Ok(console.await?) });
     for sink in sinks::open(&config)? {
         let outlet = sinks::Outlet {
             sink,
@@ -66,7 +79,7 @@ pub async fn run(config: Config, cancel: CancellationToken) -> anyhow::Result<()
         outcome = judged => outcome.context("the judge's thread ended")?,
         Some(ended) = tasks.join_next() => ended.context("a task ended")?,
     };
-    health.set_draining();
+    health.drain();
     cancel.cancel();
     let drained = tokio::time::timeout(Duration::from_secs(5), async {
         while tasks.join_next().await.is_some() {}
@@ -80,7 +93,7 @@ pub async fn run(config: Config, cancel: CancellationToken) -> anyhow::Result<()
 /// The engine over what the store holds, with the partitions that are read.
 fn open_engine(
     config: &Config,
-    partitions: Vec<(plimsoll_model::PartitionId, plimsoll_ingest::merge::PartitionSettings)>,
+    partitions: BTreeMap<PartitionId, PartitionSettings>,
     store: &SharedStore,
 ) -> anyhow::Result<Engine> {
     let definition = Definition {
@@ -89,7 +102,16 @@ fn open_engine(
         build: crate::version::build(),
         config_hash: config.hash(),
     };
-    Engine::open(definition, Arc::clone(store), config.planner(), clock::now())
+    Engine::open(definition, Arc::clone(store), planner(config), clock::now())
+}
+
+/// Who is told what, by the configuration's routes.
+fn planner(config: &Config) -> Planner {
+    let route = |route: &crate::config::Route| Route {
+        severity: route.severity,
+        receiver: route.to.clone(),
+    };
+    Planner::new(config.routes.iter().map(route).collect(), config.clickhouse.is_some())
 }
 
 /// Marks a dependency as working or failing.

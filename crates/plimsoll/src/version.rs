@@ -5,6 +5,17 @@ pub fn version() -> String {
     format!("plimsoll {}", env!("CARGO_PKG_VERSION"))
 }
 
+/// The version with what it was built from, for a person.
+pub fn long() -> String {
+    let commit = commit().unwrap_or("unknown");
+    format!("{}\ncommit: {commit}", version())
+}
+
+/// The commit that the program was built from, if the build knew it.
+pub fn commit() -> Option<&'static str> {
+    option_env!("PLIMSOLL_COMMIT")
+}
+
 /// The name of the build in checkpoints: another build rebuilds state rather than trusting it.
 pub fn build() -> String {
     format!("{} {}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))

@@ -14,7 +14,7 @@ use super::{follow, kafka, open_engine, report};
 use crate::config::Config;
 use crate::engine::{Engine, SharedStore};
 use crate::live::{Decision, Liveness};
-use crate::{clock, feed, metric};
+use crate::{clock, feed};
 
 /// Events that may wait for the judge.
 const EVENTS_WAITING_MAX: usize = 64;
@@ -56,11 +56,12 @@ pub(super) fn judge(config: &Config, judging: Judging) -> anyhow::Result<()> {
     let started = Instant::now();
     let topics = kafka::partitions(config, &judging.health, &judging.cancel)?;
     let files = feed::file_partitions(config);
-    let partitions: Vec<_> = topics
+    let partitions = topics
         .iter()
         .map(|topic| (topic.id, feed::partition_settings(&topic.config)))
         .chain(files.iter().map(|file| (file.id, feed::partition_settings(&file.config))))
         .collect();
+    let read: Vec<PartitionId> = topics.iter().map(|it| it.id).chain(files.iter().map(|it| it.id)).collect();
     let mut engine = open_engine(config, partitions, &judging.store)?;
     let mut liveness = Liveness::default();
     for topic in &topics {
@@ -99,12 +100,12 @@ pub(super) fn judge(config: &Config, judging: Judging) -> anyhow::Result<()> {
                 change = transition.change.name(), reason = transition.reason.name(),
                 headline = transition.headline, "incident");
         }
-        set_paused(&paused, &engine);
-        judging.health.beat(started.elapsed());
+        set_paused(&paused, read.iter().copied(), &engine);
+        judging.health.beat();
         let wall = clock::now().second();
         if wall != last_wall {
             last_wall = wall;
-            metric::publish(&engine, &judging.store, clock::now())?;
+            super::gauges::publish(config, &engine, &judging.store, clock::now())?;
         }
         if !open && engine.merge().waiting_for().is_empty() && !stepped.more {
             break;
@@ -161,7 +162,11 @@ fn apply(decision: Decision, engine: &mut Engine) {
     }
 }
 
-fn set_paused(paused: &Paused, engine: &Engine) {
-    let full: BTreeSet<_> = engine.merge().full_partitions().into_iter().collect();
+fn set_paused(
+    paused: &Paused,
+    partitions: impl Iterator<Item = PartitionId>,
+    engine: &Engine,
+) {
+    let full = partitions.filter(|id| !engine.merge().has_room(*id)).collect();
     *paused.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = full;
 }

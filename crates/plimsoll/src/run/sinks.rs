@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_console::Health;
-use plimsoll_deliver::Sink;
+use plimsoll_deliver::{ClickHouse, PagerDuty, Sink};
 use plimsoll_model::{Delivery, Outcome, Payload};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{report, with_store};
-use crate::config::Config;
+use crate::config::{Config, ReceiverConfig};
 use crate::engine::SharedStore;
 use crate::outbox::{self, Next};
-use crate::{clock, metric};
+use crate::clock;
 
 /// A sink's loop looks into the outbox at least this often, even if nobody woke it.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -31,10 +31,11 @@ pub(super) struct Outlet {
 pub(super) fn open(config: &Config) -> anyhow::Result<Vec<Sink>> {
     let mut sinks = Vec::new();
     if let Some(clickhouse) = &config.clickhouse {
-        sinks.push(Sink::clickhouse(crate::plan::CLICKHOUSE, clickhouse)?);
+        sinks.push(ClickHouse::new(crate::plan::CLICKHOUSE, clickhouse.clone())?.into());
     }
     for (name, receiver) in &config.receivers {
-        sinks.push(receiver.open(name)?);
+        let ReceiverConfig::PagerDuty(pager) = receiver;
+        sinks.push(PagerDuty::new(name.clone(), pager.clone())?.into());
     }
     Ok(sinks)
 }
@@ -70,7 +71,7 @@ async fn attempt(
 ) -> anyhow::Result<Option<Duration>> {
     let evidence = match &delivery.payload {
         Payload::Rows { segment: Some(segment), .. } => {
-            Some(with_store(&outlet.store, |store| store.segment(segment))?)
+            with_store(&outlet.store, |store| store.segment(segment))?
         }
         _ => None,
     };
@@ -78,7 +79,7 @@ async fn attempt(
         outcome = outlet.sink.deliver(delivery, evidence.as_ref()) => outcome,
         () = stopped_for(cancel, Duration::from_secs(4)) => return Ok(Some(LOOK_EVERY)),
     };
-    metric::delivery(name, &outcome);
+    super::gauges::delivery(name, &outcome);
     match &outcome {
         Outcome::Accepted { .. } => report(&outlet.health, name, None),
         Outcome::Later { error, .. } => {
