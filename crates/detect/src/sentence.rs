@@ -22,15 +22,17 @@ fn refusal(finding: &Finding, as_of: Second) -> String {
     let since = clock(finding.since.start(), as_of);
     let (holding, rest) = holding(finding, as_of);
     let growing = growing(finding);
-    format!("{resource} refuses: {refused} requests since {since}. {holding}{growing}; {rest}.")
+    let requests = if *refused == 1 { "request" } else { "requests" };
+    format!("{resource} refuses: {refused} {requests} since {since}. {holding}{growing}; {rest}.")
 }
 
 fn narrow_refusal(finding: &Finding, as_of: Second) -> String {
     let Finding { resource, refused, owner, level, unit, .. } = finding;
     let since = clock(finding.since.start(), as_of);
     let own = finding.owner_level.unwrap_or(0);
+    let times = if *refused == 1 { "time" } else { "times" };
     format!(
-        "{owner} was refused {refused} times since {since} at a limit of its own in {resource}; \
+        "{owner} was refused {refused} {times} since {since} at a limit of its own in {resource}; \
          it holds {own} of the {level} {unit} in use."
     )
 }
