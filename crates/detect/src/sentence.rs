@@ -20,38 +20,38 @@ pub(crate) fn headline(finding: &Finding, as_of: Second) -> String {
 fn refusal(finding: &Finding, as_of: Second) -> String {
     let Finding { resource, refused, .. } = finding;
     let since = clock(finding.since.start(), as_of);
-    format!(
-        "{resource} refuses: {refused} requests since {since}. {}{}.",
-        holding(finding, as_of),
-        growing(finding),
-    )
+    let (holding, rest) = holding(finding, as_of);
+    let growing = growing(finding);
+    let requests = if *refused == 1 { "request" } else { "requests" };
+    format!("{resource} refuses: {refused} {requests} since {since}. {holding}{growing}; {rest}.")
 }
 
 fn narrow_refusal(finding: &Finding, as_of: Second) -> String {
     let Finding { resource, refused, owner, level, unit, .. } = finding;
     let since = clock(finding.since.start(), as_of);
     let own = finding.owner_level.unwrap_or(0);
+    let times = if *refused == 1 { "time" } else { "times" };
     format!(
-        "{owner} was refused {refused} times since {since} at a limit of its own in {resource}; \
+        "{owner} was refused {refused} {times} since {since} at a limit of its own in {resource}; \
          it holds {own} of the {level} {unit} in use."
     )
 }
 
 fn growth(finding: &Finding, as_of: Second) -> String {
     let since = clock(finding.since.start(), as_of);
-    let holding = holding(finding, as_of);
+    let (holding, rest) = holding(finding, as_of);
     let growing = growing(finding);
     let end = match (&finding.exhaustion, finding.usable) {
         (Some(interval), _) => format!("they run out {} (80 %)", span(interval, as_of)),
         (None, Some(_)) => "no time can be given yet".to_owned(),
         (None, None) => "no time can be given until a limit is seen".to_owned(),
     };
-    format!("{holding}{growing} since {since}; {end}.")
+    format!("{holding}{growing} since {since}; {rest}; {end}.")
 }
 
 /// `service.name issuer (release 2.14, rolled out 14:58:00) holds 148 of 197 usable connections
-/// of orders-db (41 before)`.
-fn holding(finding: &Finding, as_of: Second) -> String {
+/// of orders-db (41 before)`, and what is to be said of the others.
+fn holding(finding: &Finding, as_of: Second) -> (String, String) {
     let Finding { resource, unit, level, .. } = finding;
     let total = match finding.usable {
         Some(usable) => format!("of {usable} usable {unit} of {resource}"),
@@ -64,12 +64,13 @@ fn holding(finding: &Finding, as_of: Second) -> String {
     match (&finding.owner, finding.owner_level) {
         (owner @ Owner::Holder { .. }, Some(own)) => {
             let release = release(finding, as_of);
-            format!("{owner}{release} holds {own} {total}{before}; {level} are in use")
+            let holding = format!("{owner}{release} holds {own} {total}{before}");
+            (holding, format!("{level} are in use"))
         }
         (Owner::Nobody, _) => {
-            format!("{level} {total} are in use; all holders grew in proportion")
+            (format!("{level} {total} are in use"), "all holders grew in proportion".to_owned())
         }
-        _ => format!("{level} {total} are in use; no single holder explains it"),
+        _ => (format!("{level} {total} are in use"), "the records do not say by whom".to_owned()),
     }
 }
 
@@ -99,13 +100,9 @@ pub(crate) fn advice(finding: &Finding) -> String {
                 name(&finding.owner)
             )
         }
-        (owner @ Owner::Holder { .. }, Some(release)) => {
-            let version = release.version.as_deref().map(|version| format!(" {version}"));
-            format!(
-                "Roll back {} to the release before{}, or limit it.",
-                release.service,
-                version.unwrap_or_else(|| format!(" this one; until then limit {}", name(owner))),
-            )
+        (Owner::Holder { .. }, Some(release)) => {
+            let version = release.version.as_deref().unwrap_or("this one");
+            format!("Roll back {} to the release before {version}, or limit it.", release.service)
         }
         (owner @ Owner::Holder { dimension, .. }, None) => {
             let action = match dimension {
@@ -169,5 +166,119 @@ fn clock(time: Time, as_of: Second) -> String {
         }
         (Some((day, clock)), _) => format!("{day} {}", clock.trim_end_matches('Z')),
         _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plimsoll_model::{Release, Severity};
+
+    use super::*;
+
+    /// 2024-03-12T15:10:00Z.
+    const NOW: i64 = 1_710_256_200;
+
+    fn at(minutes: i64) -> Time {
+        Time::from_seconds(NOW + minutes * 60)
+    }
+
+    fn growth() -> Finding {
+        Finding {
+            kind: Kind::GrowthToLimit,
+            resource: "orders-db".to_owned(),
+            unit: "connections".to_owned(),
+            owner: Owner::Holder { dimension: Dimension::ServiceName, value: "issuer".to_owned() },
+            severity: Severity::Page,
+            since: at(-8).second(),
+            level: 180,
+            usable: Some(197),
+            owner_level: Some(148),
+            owner_level_before: Some(41),
+            growth_per_minute: Some(1.1),
+            exhaustion: Some(Interval { from: at(11), to: Some(at(19)) }),
+            release: Some(Release {
+                service: "issuer".to_owned(),
+                version: Some("2.14".to_owned()),
+                deployed_at: at(-12),
+            }),
+            refused: 0,
+            doubts: Vec::new(),
+        }
+    }
+
+    #[track_caller]
+    fn check(finding: Finding, headline_expected: &str, advice_expected: &str) {
+        let now = at(0).second();
+        assert_eq!(headline(&finding, now), headline_expected);
+        assert_eq!(advice(&finding), advice_expected);
+    }
+
+    #[test]
+    fn growth_with_everything_known() {
+        check(
+            growth(),
+            "service.name issuer (release 2.14, rolled out 14:58:00) holds 148 of 197 usable \
+             connections of orders-db (41 before), +1.1/min since 15:02:00; 180 are in use; they \
+             run out 15:21:00-15:29:00 (80 %).",
+            "Roll back issuer to the release before 2.14, or limit it.",
+        );
+    }
+
+    #[test]
+    fn growth_without_a_limit() {
+        check(
+            Finding { usable: None, exhaustion: None, release: None, ..growth() },
+            "service.name issuer holds 148 connections of orders-db (limit unknown) (41 before), \
+             +1.1/min since 15:02:00; 180 are in use; no time can be given until a limit is seen.",
+            "Restart or limit issuer; find out why it keeps what it opened.",
+        );
+    }
+
+    #[test]
+    fn slow_growth_of_everybody_that_began_on_another_day() {
+        check(
+            Finding {
+                owner: Owner::Nobody,
+                since: at(-24 * 60).second(),
+                growth_per_minute: Some(0.02),
+                exhaustion: Some(Interval { from: at(24 * 60), to: None }),
+                doubts: vec!["ledger 180, polled 210".to_owned()],
+                ..growth()
+            },
+            "180 of 197 usable connections of orders-db are in use, +1.2/h since 2024-03-11 \
+             15:10:00; all holders grew in proportion; they run out after 2024-03-13 15:10:00 \
+             (80 %). Doubts: ledger 180, polled 210.",
+            "Nobody is to blame: look for a shared cause, such as a slow dependency or more load, \
+             and raise the limit if there is room.",
+        );
+    }
+
+    #[test]
+    fn refusals() {
+        let kind = Kind::RefusalAtLimit;
+        check(
+            Finding { kind, refused: 12, ..growth() },
+            "orders-db refuses: 12 requests since 15:02:00. service.name issuer (release 2.14, \
+             rolled out 14:58:00) holds 148 of 197 usable connections of orders-db (41 before), \
+             +1.1/min; 180 are in use.",
+            "Roll back issuer to the release before 2.14, or limit it.",
+        );
+        check(
+            Finding { kind, refused: 12, usable: None, ..growth() },
+            "service.name issuer was refused 12 times since 15:02:00 at a limit of its own in \
+             orders-db; it holds 148 of the 180 connections in use.",
+            "Find out why issuer needs more than its own limit; other holders are not refused.",
+        );
+    }
+
+    #[test]
+    fn the_end() {
+        let (headline, advice) = resolved(&growth(), Reason::ResourceRestarted);
+        assert_eq!(
+            headline,
+            "orders-db is well again: it restarted and every session ended. It was service.name \
+             issuer."
+        );
+        assert_eq!(advice, "Find out why issuer grew before it returns.");
     }
 }

@@ -160,3 +160,67 @@ impl From<ResourceConfig> for BTreeMap<Unit, Limits> {
         BTreeMap::from([(config.unit, limits)])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads settings from JSON with single quotes; returns the error's text, or nothing.
+    fn read(text: &str) -> Result<Settings, String> {
+        serde_json::from_str(&text.replace('\'', "\"")).map_err(|error| error.to_string())
+    }
+
+    #[track_caller]
+    fn check_error(text: &str, expected: &str) {
+        let error = read(text).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+    }
+
+    #[test]
+    fn only_the_name_is_needed() {
+        assert_eq!(read("{'pipeline': 'p'}"), Ok(Settings::new("p")));
+    }
+
+    #[test]
+    fn everything_can_be_set_and_is_written_as_it_is_read() {
+        let settings = read(
+            "{'pipeline': 'p', 'response_time': '1h', 'correct_within': '90s',
+              'resources': {'db': {'connections': {'limit': 200, 'reserved': 3}}, 'g': {'slots': {}}},
+              'detectors': {'refusal_at_limit': {'severity': 'ticket'}, 'growth_to_limit': 'off'}}",
+        )
+        .unwrap();
+        let db = settings.resources["db"];
+        assert_eq!((db.unit, db.limit, db.reserved), (Unit::Connections, Some(200), 3));
+        let gateway = settings.resources["g"];
+        assert_eq!((gateway.unit, gateway.limit), (Unit::Slots, None));
+        assert_eq!((settings.pause_seconds(), settings.growth()), (360, None));
+        let text = serde_json::to_string(&settings).unwrap();
+        assert_eq!(read(&text), Ok(settings));
+    }
+
+    #[test]
+    fn growth_goes_by_the_pipelines_response_time() {
+        let settings = read("{'pipeline': 'p', 'response_time': '1h'}").unwrap();
+        assert_eq!(settings.growth().unwrap().response_time, Duration::from_secs(3_600));
+    }
+
+    #[test]
+    fn wrong_settings_say_what_would_be_right() {
+        let resource = |text: &str| format!("{{'pipeline': 'p', 'resources': {{'db': {text}}}}}");
+        check_error(&resource("{'connections': {'limit': 0}}"), "limit `0` must be at least 1");
+        check_error(
+            &resource("{'connections': {'limit': 3, 'reserved': 3}}"),
+            "reserved `3` must be less than the limit (3)",
+        );
+        check_error(&resource("{'conections': {}}"), "expected one of `connections`, `slots`");
+        check_error(&resource("{}"), "exactly one unit");
+        check_error(&resource("{'slots': {'limits': 3}}"), "unknown field `limits`");
+        check_error(
+            "{'pipeline': 'p', 'detectors': {'arrivals': 'off'}}",
+            "unknown field `arrivals`",
+        );
+        let detector = "{'pipeline': 'p', 'detectors': {'refusal_at_limit': ";
+        check_error(&format!("{detector}'on'}}}}"), "expected `off` or the detector's settings");
+        check_error(&format!("{detector}{{'severty': 'page'}}}}}}"), "unknown field `severty`");
+    }
+}

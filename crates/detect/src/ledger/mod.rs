@@ -404,9 +404,12 @@ impl Ledger {
             && !self.complete
             && tick.since(first_seen) < YOUNG_LOG_S.max(self.age_us_max / 500_000)
         {
+            let ended = match self.before_log {
+                0 => String::new(),
+                ended => format!("; {ended} of them have ended"),
+            };
             doubts.push(format!(
-                "sessions from before the log ({first_seen}) are not counted; {} of them have ended",
-                self.before_log
+                "sessions from before the log ({first_seen}) are not counted{ended}"
             ));
         }
         if self.unseen > 0 {

@@ -8,3 +8,4 @@ mod ledger;
 mod order;
 mod refusal;
 mod script;
+mod story;
