@@ -307,6 +307,10 @@ impl Merge {
         if let Some(at) = self.starts_at {
             self.reach_clock(at);
         }
+        // What an idle partition holds back may be what comes first.
+        if let Some(first) = self.first().filter(|first| *first <= limit) {
+            self.reach_clock(first);
+        }
         let first = self.first().filter(|first| *first <= limit);
         // If what was decided before a restart is gone, the clock goes on after it.
         let is_held = self.partitions.values().any(Partition::holds);
