@@ -136,6 +136,10 @@ impl Merge {
     pub fn next_tick(&mut self) -> Option<Tick> {
         loop {
             self.catch_up();
+            // After a restart, what the clock had confirmed before is confirmed again.
+            if let Some(open) = self.open {
+                self.reach_clock(Second(open.0.saturating_sub(1)));
+            }
             let Some(limit) = self.limit() else {
                 self.give_up_if_done(None);
                 return None;
