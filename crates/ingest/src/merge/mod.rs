@@ -136,6 +136,10 @@ impl Merge {
     pub fn next_tick(&mut self) -> Option<Tick> {
         loop {
             self.catch_up();
+            // After a restart, what the clock had confirmed before is confirmed again.
+            if let Some(open) = self.open {
+                self.reach_clock(Second(open.0.saturating_sub(1)));
+            }
             let Some(limit) = self.limit() else {
                 self.give_up_if_done(None);
                 return None;
@@ -306,6 +310,10 @@ impl Merge {
     fn start(&mut self, limit: Second) -> Option<Second> {
         if let Some(at) = self.starts_at {
             self.reach_clock(at);
+        }
+        // What an idle partition holds back may be what comes first.
+        if let Some(first) = self.first().filter(|first| *first <= limit) {
+            self.reach_clock(first);
         }
         let first = self.first().filter(|first| *first <= limit);
         // If what was decided before a restart is gone, the clock goes on after it.

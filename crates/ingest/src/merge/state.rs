@@ -113,10 +113,12 @@ impl Merge {
                 self.script_of(partition).push_back(Gate { offset: next_offset, floor: None });
             }
             Mark::Rejoined { partition, next_offset, floor } => {
+                // By offset: marks of one partition may have been written in another order.
                 let script = self.script_of(partition);
-                match script.back_mut().filter(|gate| gate.floor.is_none()) {
-                    Some(gate) => gate.floor = Some(floor),
-                    None => script.push_back(Gate { offset: next_offset, floor: Some(floor) }),
+                let place = script.partition_point(|gate| gate.offset <= next_offset);
+                match place.checked_sub(1).map(|place| &mut script[place]) {
+                    Some(gate) if gate.floor.is_none() => gate.floor = Some(floor),
+                    _ => script.insert(place, Gate { offset: next_offset, floor: Some(floor) }),
                 }
             }
             Mark::Advance { until } => self.advance_to(until),

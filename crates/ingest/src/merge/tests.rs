@@ -2,4 +2,5 @@
 
 mod cases;
 mod files;
+mod live;
 pub(crate) mod made;

@@ -1,0 +1,176 @@
+//! Live: partitions fall silent and come back, the clock advances by itself, the program dies and
+//! reads again. What was decided before comes out again, and every row is applied once.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use plimsoll_model::{Mark, PartitionId, Second};
+use proptest::prelude::*;
+
+use super::files::{
+    CORRECT_WITHIN_MS, Content, EMPTY_TICKS_MAX_S, Plain, Refused, contents, plain_of, refused_of,
+};
+use super::made::{DAY_S, batch};
+use crate::merge::{Merge, MergeState, PartitionSettings};
+
+/// What is on the disk.
+#[derive(Default)]
+struct Durable {
+    checkpoint: MergeState,
+    marks: Vec<Mark>,
+    decided_through: Option<Second>,
+    /// Every tick that was decided, and the rejects with them.
+    ticks: Vec<Plain>,
+    refused: Vec<Refused>,
+}
+
+struct Program<'a> {
+    contents: &'a [Content],
+    settings: BTreeMap<PartitionId, PartitionSettings>,
+    merge: Merge,
+    read: BTreeMap<PartitionId, usize>,
+    durable: Durable,
+    /// Since the last commit.
+    marks: Vec<Mark>,
+    ticks: Vec<Plain>,
+    refused: Vec<Refused>,
+}
+
+impl<'a> Program<'a> {
+    fn start(contents: &'a [Content]) -> Self {
+        let mut merge = Merge::new(Duration::from_millis(CORRECT_WITHIN_MS as u64));
+        merge.empty_ticks_max_s = EMPTY_TICKS_MAX_S;
+        for content in contents {
+            merge.add(content.id, content.settings, 0);
+        }
+        let durable = Durable { checkpoint: merge.save(), ..Durable::default() };
+        Program {
+            contents,
+            settings: contents.iter().map(|c| (c.id, c.settings)).collect(),
+            merge,
+            read: contents.iter().map(|c| (c.id, 0)).collect(),
+            durable,
+            marks: vec![],
+            ticks: vec![],
+            refused: vec![],
+        }
+    }
+
+    /// Reads up to `count` records of what is there.
+    fn read(&mut self, content: &Content, count: usize) {
+        let at = self.read[&content.id];
+        let until = (at + count).min(content.records.len());
+        if at < until {
+            self.merge.push(batch(content.id, &content.records[at..until]));
+            self.read.insert(content.id, until);
+        }
+    }
+
+    fn tick(&mut self, count: usize) {
+        for _ in 0..count {
+            let Some(tick) = self.merge.next_tick() else { break };
+            let decided = self.durable.decided_through;
+            // Ticks that were decided are done again; they must be the same.
+            if decided.is_some_and(|decided| tick.second <= decided) {
+                let same = self.durable.ticks.iter().find(|(at, _)| at + DAY_S == tick.second.0);
+                assert_eq!(Some(&plain_of(&tick)), same);
+            } else {
+                self.ticks.push(plain_of(&tick));
+            }
+        }
+        self.marks.extend(self.merge.take_marks());
+        self.refused.extend(refused_of(&mut self.merge));
+    }
+
+    fn commit(&mut self, with_checkpoint: bool) {
+        self.marks.extend(self.merge.take_marks());
+        if self.merge.is_recovering() || self.ticks.is_empty() {
+            return;
+        }
+        self.durable.decided_through = self.ticks.last().map(|(at, _)| Second(at + DAY_S));
+        self.durable.marks.append(&mut self.marks);
+        self.durable.ticks.append(&mut self.ticks);
+        self.durable.refused.append(&mut self.refused);
+        if with_checkpoint {
+            let saved = serde_json::to_string(&self.merge.save()).unwrap();
+            self.durable.checkpoint = serde_json::from_str(&saved).unwrap();
+            self.durable.marks.clear();
+        }
+    }
+
+    fn crash(&mut self) {
+        let durable = &self.durable;
+        self.merge = Merge::restore(
+            durable.checkpoint.clone(),
+            Duration::from_millis(CORRECT_WITHIN_MS as u64),
+            &self.settings,
+            &durable.marks,
+            durable.decided_through,
+        );
+        self.merge.empty_ticks_max_s = EMPTY_TICKS_MAX_S;
+        (self.marks, self.ticks, self.refused) = (vec![], vec![], vec![]);
+        for content in self.contents {
+            let resume = self.merge.resume_offset(content.id).unwrap();
+            let at = content.records.partition_point(|record| record.offset < resume);
+            self.read.insert(content.id, at);
+        }
+    }
+
+    /// One thing that happens.
+    fn happen(&mut self, what: u8, which: usize, count: usize) {
+        let content = &self.contents[which % self.contents.len()];
+        let is_recovering = self.merge.is_recovering();
+        match what {
+            0..=5 => self.read(content, count),
+            6..=8 => self.tick(count),
+            // Silence: what is there was read.
+            9 if !is_recovering => self.marks.extend(self.merge.idle(content.id)),
+            10 => self.marks.extend(self.merge.set_aside(content.id)),
+            11 => {
+                let open = self.merge.next_open().unwrap_or(Second(DAY_S + 200));
+                self.marks.extend(self.merge.advance(Second(open.0 + count as i64)));
+            }
+            12 | 13 => self.commit(what == 12),
+            14 => self.crash(),
+            _ => {}
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, max_shrink_iters: 5_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_was_decided_comes_out_again(
+        contents in contents(16),
+        happenings in prop::collection::vec((0..15u8, 0..3usize, 1..6usize), 1..80),
+    ) {
+        let mut program = Program::start(&contents);
+        for (what, which, count) in happenings {
+            program.happen(what, which, count);
+        }
+        for content in &contents {
+            program.read(content, usize::MAX / 2);
+            program.merge.finish(content.id);
+        }
+        program.tick(usize::MAX);
+        prop_assert!(program.merge.is_done(), "{:?}", program.merge);
+        program.commit(true);
+        // Each row once: applied, or refused.
+        let ticks = program.durable.ticks.iter().chain(&program.ticks);
+        let mut seen: Vec<(PartitionId, i64)> = ticks
+            .flat_map(|(_, rows)| rows.iter().map(|row| (row.1, row.2)))
+            .collect();
+        seen.dedup();
+        let refused = program.durable.refused.iter().chain(&program.refused);
+        seen.extend(refused.map(|refused| (refused.0, refused.1)));
+        seen.sort();
+        seen.dedup();
+        let mut expected: Vec<(PartitionId, i64)> = contents
+            .iter()
+            .flat_map(|c| c.records.iter().filter(|r| r.rows > 0).map(|r| (c.id, r.offset)))
+            .collect();
+        expected.sort();
+        prop_assert_eq!(seen, expected);
+    }
+}
