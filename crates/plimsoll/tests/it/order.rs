@@ -89,7 +89,6 @@ fn fed_at_random(partitions: &[Partition], random: &mut StdRng) -> Vec<Transitio
     let mut judge = Judge::new(settings());
     let mut read: Vec<usize> = vec![0; partitions.len()];
     let mut transitions = Vec::new();
-    let mut last = None;
     loop {
         let unread: Vec<_> =
             (0..partitions.len()).filter(|&at| read[at] <= partitions[at].records.len()).collect();
@@ -105,12 +104,11 @@ fn fed_at_random(partitions: &[Partition], random: &mut StdRng) -> Vec<Transitio
         }
         while let Some(tick) = merge.next_tick() {
             transitions.extend(judge.step(&tick).transitions);
-            last = Some(tick.second);
             if random.random_ratio(1, 200) {
                 let saved = judge.save();
                 judge = Judge::restore(settings(), &saved).unwrap();
                 let correct_within = settings().correct_within;
-                merge = Merge::restore(merge.save(), correct_within, &known, &[], last);
+                merge = Merge::restore(merge.save(), correct_within, &known, &[], Some(tick.second));
                 for (at, partition) in partitions.iter().enumerate() {
                     read[at] = merge.resume_offset(partition.id).unwrap() as usize;
                 }
