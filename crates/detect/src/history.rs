@@ -11,7 +11,7 @@ const DEPTH: u16 = 20;
 /// How many buckets of the next scale stand before those of a scale.
 const COARSE: i64 = 15;
 
-/// The history of one holder: at most 2.4 KiB after two days, 1.2 KiB in its first hour.
+/// The history of one holder: at most 2.9 KiB after two days, 2 KiB after an hour.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HolderHistory {
     /// Units held.

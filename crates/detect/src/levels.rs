@@ -110,6 +110,10 @@ impl Scale {
         if self.closed.len() == usize::from(depth) {
             self.closed.pop_front();
         }
+        if self.closed.len() == self.closed.capacity() {
+            // Doubling would hold twelve unused buckets at each of twenty.
+            self.closed.reserve_exact(4);
+        }
         self.closed.push_back(integral);
     }
 }
@@ -131,6 +135,12 @@ mod tests {
         assert_eq!(sums, expected);
     }
 
+    #[test]
+    fn a_history_of_days_stays_small() {
+        let mut levels = Levels::new(0, 20);
+        (0..500_000).step_by(1_000).for_each(|second| levels.set(second, second as u64 % 7));
+        assert!(levels.bytes() <= 1_500, "{}", levels.bytes());
+    }
     #[test]
     fn widths_and_shifts_agree() {
         assert_eq!(SHIFT.map(|shift| 1 << shift), BUCKET_S);
