@@ -53,17 +53,45 @@ impl<'a> Suspect<'a> {
     pub fn deviations(&self) -> f64 {
         let rise = &self.rise;
         let length_s = rise.length_s();
-        let fitted = rise.rate_var * length_s * length_s;
+        let fitted = rise.rate_var_before * length_s * length_s;
         let (base, poisson) = match self.hold_s() {
             Some(hold_s) => {
                 let base = self.cautious_base(hold_s);
-                (base, 2.0 * base * unaveraged(length_s / hold_s))
+                let before_s = (rise.onset_s - self.stretches[0].from_s) as f64;
+                let means = mean_var(length_s / 4.0 / hold_s) + mean_var(before_s / hold_s);
+                // Both are parts of one history: what is near in time is alike.
+                (base, base * means * (1.0 - (-length_s / 2.0 / hold_s).exp()))
             }
             None => (rise.base.max(0.0), 0.0),
         };
         let variance = fitted.max(poisson);
-        let height = (rise.level_at(rise.end_s) - base).max(0.0);
+        let height = (self.recent() - base).max(0.0);
         2.0 * ((variance + height).sqrt() - variance.sqrt())
+    }
+
+    /// The mean level over the newest quarter of the rise, in units: unlike the line's end, no
+    /// slope can exaggerate it.
+    pub fn recent(&self) -> f64 {
+        let from_s = self.rise.length_s() * 0.75;
+        self.mean_since_onset(from_s, self.rise.length_s())
+    }
+
+    /// How far the level has certainly risen, in units.
+    pub fn height(&self) -> f64 {
+        self.rise.height().min(self.recent() - self.rise.base)
+    }
+
+    /// The mean level between two moments of the rise, in seconds after its onset.
+    pub fn mean_since_onset(&self, from_s: f64, to_s: f64) -> f64 {
+        let (mut sum, mut width) = (0.0, 0.0);
+        for stretch in &self.stretches {
+            let from = (stretch.from_s - self.rise.onset_s) as f64;
+            let to = (stretch.to_s - self.rise.onset_s) as f64;
+            let shared = (to.min(to_s) - from.max(from_s)).max(0.0);
+            sum += shared * stretch.mean;
+            width += shared;
+        }
+        sum / width.max(1e-9)
     }
 
     /// The level before the rise, drawn towards the mean of all as if one more independent level
@@ -90,18 +118,20 @@ impl<'a> Suspect<'a> {
 /// Fewer closed sessions do not say how long sessions last.
 const CLOSED_MIN: u64 = 10;
 
-/// The share of twice a stationary variance that is left in the difference between a level before
-/// a rise and its mean over the rise's last quarter, where `holds` is the length of the rise in
-/// hold times: the level forgets exponentially.
-fn unaveraged(holds: f64) -> f64 {
-    let quarter = holds / 4.0;
-    let mean = 2.0 / quarter * (1.0 - (1.0 - (-quarter).exp()) / quarter);
-    (1.0 - (-holds / 2.0).exp()) * mean.min(1.0)
+/// The variance of the mean of a level over `holds` hold times, in units of the variance of the
+/// level itself, which forgets exponentially.
+///
+/// Source: Cochran, *Sampling Techniques*, 3rd ed., chapter 8, for exponential correlation.
+fn mean_var(holds: f64) -> f64 {
+    if holds < 1e-3 {
+        return 1.0;
+    }
+    2.0 / holds * (1.0 - (1.0 - (-holds).exp()) / holds)
 }
 
 /// Who explains the growth of `total`, of those who grow by `evidence` deviations.
 ///
-/// `holders` are in the order of their dimension values, so ties never depend on arrival.
+/// Ties are settled by the order of dimensions and values, never by that of arrival.
 pub fn suspect<'a>(
     holders: &[Member<'a>],
     total: &[Stretch],
@@ -130,7 +160,7 @@ pub fn suspect<'a>(
             if share < SHARE_MIN || suspect.deviations() < evidence {
                 continue;
             }
-            let score = score(share, suspect.rise.base.max(0.0));
+            let score = suspect.deviations() * share.min(1.0).sqrt();
             let better = best.as_ref().is_none_or(|(score_best, _)| score > score_best * CLEARER);
             // A release of a service that is suspect itself is said as its release.
             if better && !(dimension == Dimension::ServiceVersion && best.is_some()) {
@@ -174,12 +204,6 @@ const CLEARER: f64 = 1.25;
 /// How many values of a dimension are looked at closely.
 const CANDIDATES: usize = 3;
 
-/// A large share of the growth on a small base separates an owner from the rest.
-fn score(share: f64, base: f64) -> f64 {
-    // One unit and the square root keep chance differences of small bases from deciding.
-    share.min(1.0) * share.min(1.0) / (base + base.sqrt() + 2.0).powf(0.5)
-}
-
 /// The part of the total's growth that is the suspect's own, if the suspect stands out: it grows
 /// more than its part of the level explains. `None` if it does not grow or does not stand out.
 fn share(suspect: &Suspect<'_>, total: &[Stretch]) -> Option<f64> {
@@ -190,12 +214,18 @@ fn share(suspect: &Suspect<'_>, total: &[Stretch]) -> Option<f64> {
         return None;
     }
     let share = own / rise.height().max(own);
-    let part = suspect.rise.base.max(0.0) / rise.base.max(suspect.rise.base).max(1.0);
-    (share >= part * DISPROPORTION || part > ALONE).then_some(share)
+    let (base, rest) = (suspect.rise.base.max(1.0), rise.base - suspect.rise.base);
+    if rest <= rise.base * (1.0 - ALONE) {
+        return Some(share);
+    }
+    // In proportion to what they had, the others grow far less.
+    let others = (rise.height() - own).max(0.0) / rest.max(1.0);
+    (others < PROPORTION * own / base).then_some(share)
 }
 
-/// An owner's share of the growth is at least this many times its part of the level before.
-const DISPROPORTION: f64 = 1.3;
+/// If the others grow by more than this part of the owner's own relative growth, the cause is
+/// shared.
+const PROPORTION: f64 = 1.0 / 3.0;
 /// Who holds this part of everything is alone: its growth is the growth.
 const ALONE: f64 = 0.98;
 

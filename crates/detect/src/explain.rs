@@ -2,11 +2,12 @@
 //!
 //! `docs/detectors.md`, "Look-alikes".
 
-use plimsoll_model::{Owner, Second};
+use plimsoll_model::Owner;
 use serde::{Deserialize, Serialize};
 
 use crate::blame::{Member, Suspect};
 use crate::history::Grid;
+use crate::trend;
 
 /// A harmless cause of growth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +33,8 @@ pub enum Explanation {
 pub struct Surroundings {
     /// The end of the tick.
     pub now_s: i64,
+    /// Where all knowledge of the resource begins.
+    pub known_from_s: i64,
     /// Units held by everybody.
     pub held: u64,
     /// Units that can be held.
@@ -44,7 +47,8 @@ pub struct Surroundings {
 
 /// The harmless cause of the suspect's growth, if the rows show one.
 pub fn explain(suspect: &Suspect<'_>, grid: &Grid, around: &Surroundings) -> Option<Explanation> {
-    if flattens(suspect) {
+    let missing = trend::missing_since_plateau(&suspect.stretches, grid.fine);
+    if flattens(suspect) || missing.is_some_and(|units| units >= MISSING_MIN) {
         return Some(Explanation::Flattening);
     }
     returns(suspect, around)
@@ -52,26 +56,22 @@ pub fn explain(suspect: &Suspect<'_>, grid: &Grid, around: &Surroundings) -> Opt
         .or_else(|| follows_load(suspect, grid, around))
 }
 
-/// Whether the last third of the rise gained less than half of what a straight line gains.
+/// Growth at random brings none of four expected units with a chance of e⁻⁴, 2 %.
+const MISSING_MIN: f64 = 4.0;
+
+/// Whether the last third, or the last sixth, of the rise gained less than half of what a straight
+/// line gains.
 ///
 /// Half a standard deviation of the difference is granted, so that noise alone does not delay.
 fn flattens(suspect: &Suspect<'_>) -> bool {
     let rise = &suspect.rise;
-    let third_s = rise.length_s() / 3.0;
-    let mean = |from_s: f64, to_s: f64| {
-        let (mut sum, mut width) = (0.0, 0.0);
-        for stretch in &suspect.stretches {
-            let from = (stretch.from_s - rise.onset_s) as f64;
-            let to = (stretch.to_s - rise.onset_s) as f64;
-            let shared = (to.min(to_s) - from.max(from_s)).max(0.0);
-            sum += shared * stretch.mean;
-            width += shared;
-        }
-        sum / width.max(1.0)
-    };
-    let gained = mean(2.0 * third_s, 3.0 * third_s) - mean(third_s, 2.0 * third_s);
-    let noise = (2.0 * rise.noise / third_s).sqrt();
-    gained + 0.5 * noise < 0.5 * rise.rate * third_s
+    [3.0, 6.0].into_iter().any(|parts| {
+        let (end_s, part_s) = (rise.length_s(), rise.length_s() / parts);
+        let last = suspect.mean_since_onset(end_s - part_s, end_s);
+        let gained = last - suspect.mean_since_onset(end_s - 2.0 * part_s, end_s - part_s);
+        let noise = (2.0 * rise.noise / part_s).sqrt();
+        gained + 0.5 * noise < 0.5 * rise.rate * part_s
+    })
 }
 
 /// The highest mean of the suspect's level before its rise.
@@ -101,8 +101,11 @@ const DOUBLED: f64 = 2.1;
 
 fn scales_out(suspect: &Suspect<'_>, grid: &Grid, around: &Surroundings) -> Option<Explanation> {
     let onset_s = suspect.rise.onset_s;
-    let newcomer =
-        |(level, _): &Member<'_>| level.first_seen >= Second(onset_s - 2 * grid.width_s());
+    // Seen for no longer before the rise than the rise has lasted.
+    let young_s = (2 * grid.width_s()).max(suspect.rise.length_s() as i64);
+    let newcomer = |(level, _): &Member<'_>| {
+        level.first_seen.0 >= (onset_s - young_s).max(around.known_from_s + NEWCOMER_MIN_S)
+    };
     let mut usual: f64 = 0.0;
     let mut established = false;
     for member in suspect.members.iter().filter(|member| !newcomer(member)) {
@@ -121,13 +124,16 @@ fn scales_out(suspect: &Suspect<'_>, grid: &Grid, around: &Surroundings) -> Opti
         return (oldest_s <= around.warm_up_s).then_some(Explanation::WarmUp);
     }
     let allowed = USUAL_MARGIN * usual + 2.0;
-    let held = |member: &&Member<'_>| member.0.held as f64;
-    let brought: f64 = newcomers.iter().map(|m| held(m).min(allowed)).sum();
+    // Whole units, so that the sum does not depend on the order.
+    let allowed = allowed.ceil() as u64;
+    let brought: u64 = newcomers.iter().map(|member| member.0.held.min(allowed)).sum();
     // What is left is for the established ones to answer for.
-    let left = suspect.rise.height() - brought;
+    let left = suspect.rise.height() - brought as f64;
     (left < UNEXPLAINED * suspect.rise.height()).then_some(Explanation::ScaleOut)
 }
 
+/// Whoever comes within the first seconds of all that is known was there before.
+const NEWCOMER_MIN_S: i64 = 5;
 /// An instance may hold a quarter more than any other did.
 const USUAL_MARGIN: f64 = 1.25;
 /// A cause that leaves more than this part of the rise unexplained does not explain it.
@@ -162,10 +168,14 @@ fn follows_load(suspect: &Suspect<'_>, grid: &Grid, around: &Surroundings) -> Op
     let unexplained = rise.level_at(rise.end_s) - level;
     let others = around.held as f64 - suspect.held() as f64;
     let fits = around.usable.is_none_or(|usable| others + plateau.max(level) < usable as f64);
-    (fits && unexplained < UNEXPLAINED * rise.height()).then_some(Explanation::Load)
+    // One standard deviation of a level whose arrivals are known.
+    let granted = LOAD_UNEXPLAINED * rise.height() + level.max(0.0).sqrt();
+    (fits && unexplained < granted).then_some(Explanation::Load)
 }
 
 /// Before sessions had the time to close, arrivals and leaks look the same.
 const LOAD_HOLDS: f64 = 1.5;
+/// Arrivals that leave more than this part of the rise unexplained do not explain it.
+const LOAD_UNEXPLAINED: f64 = 0.2;
 /// Fewer arrivals do not say how many are usual.
 const ARRIVALS_MIN: f64 = 20.0;

@@ -2,10 +2,11 @@
 //!
 //! `docs/detectors.md`, "The time of exhaustion", has the derivation.
 
+use serde::{Deserialize, Serialize};
 use statrs::distribution::{Continuous, ContinuousCDF, Gamma, Normal};
 
 /// What is known of a growing level.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outlook {
     /// Units between the trend now and the limit; may be negative.
     pub remaining: f64,

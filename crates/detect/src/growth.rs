@@ -12,7 +12,7 @@ use crate::detector::Verdict;
 use crate::explain::{self, Explanation, Surroundings};
 use crate::forecast::{self, Outlook};
 use crate::history::{Grid, History};
-use crate::levels::BUCKET_S;
+use crate::levels::{BUCKET_S, SCALES};
 use crate::season::Season;
 use crate::trend;
 use crate::view::ResourceView;
@@ -26,7 +26,8 @@ pub struct GrowthSettings {
     pub response_time: Duration,
     /// The loudest severity that may be used.
     pub severity: Severity,
-    /// A rise counts from this many standard deviations on.
+    /// A rise counts from this many standard deviations on; for a page it is more, the longer
+    /// the resource has been watched and chance had its tries.
     pub evidence: f64,
     /// A rise counts from this many units on.
     pub rise_min: f64,
@@ -55,7 +56,7 @@ impl Default for GrowthSettings {
         GrowthSettings {
             response_time: Duration::from_secs(30 * 60),
             severity: Severity::Page,
-            evidence: 4.0,
+            evidence: 3.6,
             rise_min: 6.0,
             page_share: 0.2,
             ticket_share: 0.1,
@@ -76,6 +77,10 @@ pub struct Growth {
     history: Option<History>,
     season: Option<Season>,
     judged_s: i64,
+    /// What each scale saw when its last bucket was completed.
+    seen: [Option<Owner>; SCALES],
+    /// Who was found harmless last, and until when that is believed at every scale.
+    harmless: Option<(Owner, i64)>,
     open: Option<Open>,
 }
 
@@ -86,6 +91,10 @@ struct Open {
     /// The scale that saw it last, and the last time it did.
     scale: usize,
     seen_s: i64,
+    /// How far from chance the rise is.
+    deviations: f64,
+    /// For how long the resource had been watched.
+    known_s: i64,
     /// The owner's level before the rise and when it was found.
     base: f64,
     found_level: u64,
@@ -94,12 +103,23 @@ struct Open {
     high_s: i64,
     /// Since when the level has been receded.
     low_since_s: Option<i64>,
+    /// The forecast's numbers at `seen_s`, and the room that there was before the rise.
+    outlook: Option<Outlook>,
+    room: f64,
 }
 
 impl Growth {
     /// A detector that has seen nothing.
     pub fn new(settings: GrowthSettings) -> Growth {
-        Growth { settings, history: None, season: None, judged_s: i64::MIN, open: None }
+        Growth {
+            settings,
+            history: None,
+            season: None,
+            judged_s: i64::MIN,
+            seen: [const { None }; SCALES],
+            harmless: None,
+            open: None,
+        }
     }
 
     /// Judges by other settings from now on: those of a restored detector may have changed.
@@ -132,12 +152,21 @@ impl Growth {
             if now_s.div_euclid(width) == before_s.div_euclid(width) {
                 continue;
             }
-            let Some(grid) = self.look(scale, now_s) else { continue };
-            if let Some(history) = self.history.as_mut() {
-                history.extend(now_s);
-            }
-            if let Some(found) = self.judge(scale, now_s, grid, view) {
-                self.open = Some(found);
+            let found = self.look(scale, now_s).and_then(|grid| {
+                if let Some(history) = self.history.as_mut() {
+                    history.extend(now_s);
+                }
+                self.judge(scale, now_s, grid, view)
+            });
+            let owner = found.as_ref().map(|found| found.finding.owner.clone());
+            let before = std::mem::replace(&mut self.seen[scale], owner.clone());
+            // One look may be deceived; a sure one, or two in a row that agree, are believed.
+            let sure = |found: &Open| found.deviations >= self.settings.evidence + SURE;
+            if owner == before || found.as_ref().is_some_and(sure) {
+                self.open = match (found, self.open.take()) {
+                    (Some(found), Some(open)) => Some(found.continues(open)),
+                    (found, open) => found.or(open),
+                };
             }
         }
         self.follow(now_s, view)
@@ -153,52 +182,83 @@ impl Growth {
     }
 
     /// Who grows at one scale, and what follows from it.
-    fn judge(&self, scale: usize, now_s: i64, grid: Grid, view: &ResourceView<'_>) -> Option<Open> {
-        let history = self.history.as_ref()?;
+    fn judge(
+        &mut self,
+        scale: usize,
+        now_s: i64,
+        grid: Grid,
+        view: &ResourceView<'_>,
+    ) -> Option<Open> {
+        let history = self.history.take()?;
+        let found = self.judge_with(scale, now_s, grid, view, &history);
+        self.history = Some(history);
+        found
+    }
+
+    fn judge_with(
+        &mut self,
+        scale: usize,
+        now_s: i64,
+        grid: Grid,
+        view: &ResourceView<'_>,
+        history: &History,
+    ) -> Option<Open> {
         let total = grid.read(&history.held);
         let rise = trend::fit(&total, grid.fine)?;
         let holders = history.holders(view);
         let suspect = blame::suspect(&holders, &total, &rise, &grid, self.settings.evidence)?;
-        if suspect.rise.height() < self.settings.rise_min {
+        if suspect.height() < self.settings.rise_min {
             return None;
         }
         self.decide(&Case { scale, now_s, grid, suspect, total: &total, history, view })
     }
 
-    fn decide(&self, case: &Case<'_>) -> Option<Open> {
+    fn decide(&mut self, case: &Case<'_>) -> Option<Open> {
         let Case { now_s, view, ref suspect, .. } = *case;
         let outlook = case.outlook();
         let response_s = self.settings.response_time.as_secs_f64();
+        let known_s = now_s - case.history.known_from_s;
+        let sure = suspect.deviations() >= page_evidence(&self.settings, known_s);
+        let lasting = suspect.rise.length_s() >= response_s / 2.0;
         let Some(outlook) = outlook else {
-            let explained = self.explanation(case).is_some();
-            return (!explained).then(|| self.open(case, Severity::Ticket, None));
+            let told = sure && lasting && self.explanation(case).is_none();
+            return told.then(|| self.open(case, Severity::Ticket, None));
         };
         let horizon_s = response_s * self.settings.ticket_horizon;
         let (from_s, to_s) = forecast::exhaustion_s(&outlook, horizon_s);
         let from_s = from_s?;
         let room = outlook.remaining + suspect.rise.height();
-        let seen = suspect.rise.height() / room.max(1.0);
-        let known_s = now_s - case.history.known_from_s;
-        let severity = if from_s <= response_s && seen >= self.settings.page_share {
+        let seen = suspect.height() / room.max(1.0);
+        let severity = if from_s <= response_s && seen >= self.settings.page_share && sure {
             Severity::Page
-        } else if from_s > response_s && seen >= self.settings.ticket_share && known_s >= DAY_S {
+        } else if seen >= self.settings.ticket_share && known_s >= DAY_S && lasting {
             Severity::Ticket
         } else {
             return None;
         };
-        if self.explanation(case).is_some() {
+        let explanation = self.explanation(case);
+        if let Some(explanation) = explanation {
+            let believed_s = match explanation {
+                // The scale itself looks again after one of its buckets.
+                Explanation::Flattening => 2 * case.grid.width_s(),
+                _ => (suspect.rise.length_s() * HARMLESS) as i64,
+            };
+            self.harmless = Some((suspect.owner.clone(), now_s + believed_s));
+        }
+        // A cause that one scale has just seen is not gone because another cannot see it.
+        let lately = self.harmless.as_ref().is_some_and(|(owner, until_s)| {
+            *owner == suspect.owner && now_s <= *until_s && explanation.is_none()
+        });
+        if let Some(explanation) = explanation.or(lately.then_some(Explanation::Load)) {
             let full = view
                 .usable
                 .is_some_and(|usable| view.held as f64 >= self.settings.relentless * usable as f64);
             let soon = to_s.is_some_and(|to_s| to_s <= response_s / 2.0);
-            let flat = self.explanation(case) == Some(Explanation::Flattening);
-            if !(full && soon) || flat {
+            if !(full && soon) || explanation == Explanation::Flattening {
                 return None;
             }
         }
-        let at = |seconds: f64| Time::from_micros(((now_s as f64 + seconds) * 1e6) as i64);
-        let interval = Interval { from: at(from_s), to: to_s.map(at) };
-        Some(self.open(case, severity, Some(interval)))
+        Some(self.open(case, severity, Some(interval(now_s, from_s, to_s))))
     }
 
     fn explanation(&self, case: &Case<'_>) -> Option<Explanation> {
@@ -210,6 +270,7 @@ impl Growth {
         }
         let around = Surroundings {
             now_s: case.now_s,
+            known_from_s: case.history.known_from_s,
             held: case.view.held,
             usable: case.view.usable,
             wave_s: i64::from(self.settings.wave_s),
@@ -264,11 +325,15 @@ impl Growth {
             finding,
             scale: case.scale,
             seen_s: case.now_s,
+            deviations: suspect.deviations(),
+            known_s: case.now_s - case.history.known_from_s,
             base: rise.base,
             found_level: held,
             high: held,
             high_s: case.now_s,
             low_since_s: None,
+            outlook: case.outlook(),
+            room: case.outlook().map_or(0.0, |outlook| outlook.remaining + rise.height()),
         }
     }
 
@@ -301,6 +366,9 @@ impl Growth {
         let per_s = open.finding.growth_per_minute.unwrap_or(0.0) / 60.0;
         let quiet_s =
             (2.0 * STOPPED_UNITS / per_s.max(1e-9)).max(f64::from(self.settings.stopped_s));
+        if open.finding.severity < self.settings.severity {
+            raise(open, &self.settings, now_s, view);
+        }
         let full = view.usable.is_some_and(|usable| view.held >= usable);
         if (now_s - open.high_s.max(open.seen_s)) as f64 >= quiet_s && !full {
             self.open = None;
@@ -310,7 +378,72 @@ impl Growth {
     }
 }
 
+impl Open {
+    /// The same fault seen again: it began when it was first seen, and is as loud as it ever was.
+    fn continues(self, open: Open) -> Open {
+        if self.finding.owner != open.finding.owner {
+            return self;
+        }
+        let finding = Finding {
+            severity: self.finding.severity.max(open.finding.severity),
+            since: open.finding.since,
+            owner_level_before: open.finding.owner_level_before,
+            release: open.finding.release.or(self.finding.release),
+            ..self.finding
+        };
+        let (base, found_level, room) = (open.base, open.found_level, open.room.max(self.room));
+        Open { finding, base, found_level, room, low_since_s: open.low_since_s, ..self }
+    }
+}
+
+/// How many deviations a page needs: the chance of a false one in each doubling of the time
+/// watched stays the same, since e^(-z²/2) shrinks as the number of tries grows.
+fn page_evidence(settings: &GrowthSettings, known_s: i64) -> f64 {
+    let tries = 1.0 + known_s as f64 / TRY_S;
+    (settings.evidence.powi(2) + 2.0 * tries.ln()).sqrt()
+}
+
+/// Makes a page of a ticket whose limit has come near between two looks of its slow scale, if
+/// the level is still where the forecast's line is.
+fn raise(open: &mut Open, settings: &GrowthSettings, now_s: i64, view: &ResourceView<'_>) {
+    let (Some(outlook), Some(usable)) = (open.outlook, view.usable) else { return };
+    let passed_s = (now_s - open.seen_s) as f64;
+    let remaining = outlook.remaining - outlook.rate * passed_s;
+    let held = view.held as f64;
+    let above = held - (usable as f64 - remaining);
+    let response_s = settings.response_time.as_secs_f64();
+    // The cheap bound first: the forecast is worth its cost once the line is near.
+    let near = remaining <= 2.0 * outlook.rate * response_s + 3.0 * outlook.level_var.sqrt();
+    // What chance could still explain must have used most of the room.
+    let sure = open.deviations >= page_evidence(settings, open.known_s);
+    let share = if sure { settings.page_share } else { UNSURE_SHARE };
+    let used = open.room - remaining >= share * open.room;
+    if !near || !used || above < -2.0 * outlook.level_var.sqrt() || now_s % RAISE_S != 0 {
+        return;
+    }
+    let outlook = Outlook { remaining, above, ..outlook };
+    let (from_s, to_s) = forecast::exhaustion_s(&outlook, 2.0 * response_s);
+    let Some(from_s) = from_s.filter(|from_s| *from_s <= response_s) else { return };
+    open.finding.severity = Severity::Page.min(settings.severity);
+    open.finding.exhaustion = Some(interval(now_s, from_s, to_s));
+}
+
+fn interval(now_s: i64, from_s: f64, to_s: Option<f64>) -> Interval {
+    let at = |seconds: f64| Time::from_micros(((now_s as f64 + seconds) * 1e6) as i64);
+    Interval { from: at(from_s), to: to_s.map(at) }
+}
+
+/// An unsure ticket becomes a page when this part of the room is used.
+const UNSURE_SHARE: f64 = 0.75;
+/// How often a ticket is looked at again, in seconds.
+const RAISE_S: i64 = 10;
 const DAY_S: i64 = 86_400;
+/// Chance has about one independent try in this many seconds.
+const TRY_S: f64 = 120.0;
+/// For this part of the rise's length a harmless cause is believed after it was last seen.
+const HARMLESS: f64 = 0.25;
+/// This many deviations above the evidence need no second look.
+const SURE: f64 = 1.0;
 /// Earlier days are compared by their means over at least one slot of the season.
 const SEASON_MEAN_S: i64 = 600;
 /// A day may be a twentieth higher than the highest of its week.
@@ -351,6 +484,8 @@ impl Case<'_> {
         }
         let level_var = (inside / count).max(0.0) + around / f64::max(count - 3.0, 1.0);
         let trend = total.level_at(self.now_s);
+        // Where the line is now is only known as well as its slope: half of it is behind us.
+        let level_var = level_var + total.rate_var * (total.length_s() / 2.0).powi(2);
         let stretches = &self.suspect.stretches;
         let (rate, rate_var) = trend::plausible_rate(stretches, self.grid.fine, rise.rate)?;
         Some(Outlook {

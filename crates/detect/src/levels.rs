@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 /// The widths of the buckets, in seconds. Each is four times the one before.
 pub const BUCKET_S: [i64; SCALES] = [2, 8, 32, 128, 512, 2_048, 8_192];
 
+/// A bucket's number is its first second, shifted: the widths are powers of two.
+const SHIFT: [u32; SCALES] = [1, 3, 5, 7, 9, 11, 13];
+
 /// How many scales there are: from seconds to days.
 pub const SCALES: usize = 7;
 
@@ -23,22 +26,24 @@ pub const SCALES: usize = 7;
 pub struct Levels {
     value: u64,
     until_s: i64,
+    /// The integral over all time, modulo 2⁶⁴: only differences are read.
+    sum: u64,
     depth: u16,
     scales: [Scale; SCALES],
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Scale {
-    /// The integral over the bucket that is not complete yet.
-    open: u64,
-    /// The integrals over complete buckets, oldest first; the newest ends where `open` begins.
+    /// `sum` where the bucket that is not complete yet began.
+    begun: u64,
+    /// The integrals over complete buckets, oldest first.
     closed: VecDeque<u64>,
 }
 
 impl Levels {
     /// A level that is zero until `now_s`, of which `depth` buckets are kept at each scale.
     pub fn new(now_s: i64, depth: u16) -> Levels {
-        Levels { value: 0, until_s: now_s, depth, scales: Default::default() }
+        Levels { value: 0, until_s: now_s, sum: 0, depth, scales: Default::default() }
     }
 
     /// The level now.
@@ -48,8 +53,8 @@ impl Levels {
 
     /// Says that the level was unchanged until `now_s` and is `value` from there on.
     ///
-    /// A `now_s` before the newest one changes only the value. Costs a few operations for each
-    /// scale, plus one for each bucket completed, of which at most `depth` at each scale.
+    /// A `now_s` before the newest one changes only the value. Costs a few operations, plus one
+    /// for each bucket completed, of which at most `depth` at each scale.
     pub fn set(&mut self, now_s: i64, value: u64) {
         self.extend(now_s);
         self.value = value;
@@ -60,9 +65,22 @@ impl Levels {
         if now_s <= self.until_s {
             return;
         }
-        for (scale, width) in self.scales.iter_mut().zip(BUCKET_S) {
-            scale.extend(self.until_s, now_s, width, self.value, usize::from(self.depth));
+        let area = |from_s: i64, to_s: i64| self.value.wrapping_mul((to_s - from_s) as u64);
+        for (scale, shift) in self.scales.iter_mut().zip(SHIFT) {
+            let (from, to) = (self.until_s >> shift, now_s >> shift);
+            if from == to {
+                // The buckets of coarser scales have the same boundaries, only fewer.
+                break;
+            }
+            let first_end = self.sum.wrapping_add(area(self.until_s, (from + 1) << shift));
+            scale.push(first_end.wrapping_sub(scale.begun), self.depth);
+            // Of the buckets in between only the newest `depth` would be kept.
+            for _ in 0..(to - from - 1).min(i64::from(self.depth)) {
+                scale.push(self.value << shift, self.depth);
+            }
+            scale.begun = self.sum.wrapping_add(area(self.until_s, to << shift));
         }
+        self.sum = self.sum.wrapping_add(area(self.until_s, now_s));
         self.until_s = now_s;
     }
 
@@ -72,7 +90,7 @@ impl Levels {
     /// or before the first change, add nothing; neither do buckets that are not complete.
     pub fn add_to(&self, scale: usize, first: i64, into: &mut [u64]) {
         let closed = &self.scales[scale].closed;
-        let oldest = self.until_s.div_euclid(BUCKET_S[scale]) - closed.len() as i64;
+        let oldest = (self.until_s >> SHIFT[scale]) - closed.len() as i64;
         let skip = (first - oldest).max(0) as usize;
         let place = (oldest - first).max(0) as usize;
         for (sum, integral) in into.iter_mut().skip(place).zip(closed.iter().skip(skip)) {
@@ -88,24 +106,13 @@ impl Levels {
 }
 
 impl Scale {
-    fn extend(&mut self, from_s: i64, to_s: i64, width: i64, value: u64, depth: usize) {
-        let (from, to) = (from_s.div_euclid(width), to_s.div_euclid(width));
-        if from == to {
-            self.open += value * (to_s - from_s) as u64;
-            return;
-        }
-        self.open += value * ((from + 1) * width - from_s) as u64;
-        self.push(self.open, depth);
-        // Of the buckets in between only the newest `depth` would be kept.
-        for _ in 0..(to - from - 1).min(depth as i64) {
-            self.push(value * width as u64, depth);
-        }
-        self.open = value * (to_s - to * width) as u64;
-    }
-
-    fn push(&mut self, integral: u64, depth: usize) {
-        if self.closed.len() == depth {
+    fn push(&mut self, integral: u64, depth: u16) {
+        if self.closed.len() == usize::from(depth) {
             self.closed.pop_front();
+        }
+        if self.closed.len() == self.closed.capacity() {
+            // Doubling would hold twelve unused buckets at each of twenty.
+            self.closed.reserve_exact(4);
         }
         self.closed.push_back(integral);
     }
@@ -128,6 +135,16 @@ mod tests {
         assert_eq!(sums, expected);
     }
 
+    #[test]
+    fn a_history_of_days_stays_small() {
+        let mut levels = Levels::new(0, 20);
+        (0..500_000).step_by(1_000).for_each(|second| levels.set(second, second as u64 % 7));
+        assert!(levels.bytes() <= 1_500, "{}", levels.bytes());
+    }
+    #[test]
+    fn widths_and_shifts_agree() {
+        assert_eq!(SHIFT.map(|shift| 1 << shift), BUCKET_S);
+    }
     #[test]
     fn buckets_hold_units_times_seconds() {
         check(&[(100, 3), (101, 5)], 104, 0, 50, &[8, 10]);

@@ -39,10 +39,9 @@ pub struct Rise {
     /// The spectral density of the noise at long lags, in units² times seconds: divided by a
     /// length of time, the variance of the mean level over that time.
     pub noise: f64,
-    /// The variance of the stretches after the onset around the line, in units².
-    pub ramp_var: f64,
-    /// The share of the variation that the rise explains, 0 to 1.
-    pub explained: f64,
+    /// The part of `rate_var` that is left if the noise is taken from before the onset, where
+    /// growth at random adds none; `rate_var` if too little was before.
+    pub rate_var_before: f64,
 }
 
 impl Rise {
@@ -62,20 +61,23 @@ impl Rise {
     }
 }
 
-/// The fewest stretches on each side of an onset.
-pub const SIDE_MIN: usize = 3;
+/// The fewest stretches before an onset.
+pub const BEFORE_LEAST: usize = 3;
+/// The fewest stretches after an onset. Each scale is four times as wide as the one before, so
+/// that nothing is missed: what is shorter here is long enough there.
+pub const AFTER_LEAST: usize = 4;
 
 /// The best fit of a steady level followed by a straight rise, by least squares weighted with
 /// the stretches' widths.
 ///
 /// `stretches` follow each other in time. The onset is one of the boundaries among the newest
-/// `onsets` stretches that leaves [`SIDE_MIN`] of them on each side; `None` if there is none.
+/// `onsets` stretches that leaves [`BEFORE_LEAST`] and [`AFTER_LEAST`] of them; `None` if there is none.
 ///
 /// Source of the least squares: Draper and Smith, *Applied Regression Analysis*, 3rd ed.,
 /// chapter 9; a change of slope at an unknown place is their chapter 14.
 pub fn fit(stretches: &[Stretch], onsets: usize) -> Option<Rise> {
-    let first = stretches.len().saturating_sub(onsets).max(SIDE_MIN);
-    let last = stretches.len().checked_sub(SIDE_MIN)?;
+    let first = stretches.len().saturating_sub(onsets).max(BEFORE_LEAST);
+    let last = stretches.len().checked_sub(AFTER_LEAST)?;
     let mut best: Option<(f64, Rise)> = None;
     for place in first..=last {
         let (error, rise) = fit_at(stretches, place);
@@ -84,6 +86,57 @@ pub fn fit(stretches: &[Stretch], onsets: usize) -> Option<Rise> {
         }
     }
     best.map(|(_, rise)| rise)
+}
+
+/// Units that the rise of a level has been missing since it stopped, if a steady level after the
+/// rise fits clearly better than a rise that goes on: the units that its rate would have brought
+/// since then.
+///
+/// The rise may begin and end at any two of the boundaries among the newest `onsets` stretches
+/// that are at least two apart.
+pub fn missing_since_plateau(stretches: &[Stretch], onsets: usize) -> Option<f64> {
+    let first = stretches.len().saturating_sub(onsets).max(1);
+    let end_s = stretches.last()?.to_s;
+    let straight = (first..=stretches.len().checked_sub(AFTER_LEAST)?)
+        .map(|place| fit_at(stretches, place).0)
+        .fold(f64::INFINITY, f64::min);
+    let (mut least, mut missing) = (straight * PLATEAU_CLEARER, None);
+    for onset in first..stretches.len() - 2 {
+        for stop in onset + 1..stretches.len() - 1 {
+            let (from_s, to_s) = (stretches[onset].from_s, stretches[stop].from_s);
+            let (error, rate) = bent_error(stretches, from_s, to_s);
+            if error < least && rate > 0.0 {
+                (least, missing) = (error, Some(rate * (end_s - to_s) as f64));
+            }
+        }
+    }
+    missing
+}
+
+/// A plateau has less than this part of the squared error of a line.
+const PLATEAU_CLEARER: f64 = 0.7;
+
+/// The weighted squared error, and the rate, of a level that is steady, rises between two moments
+/// and is steady again.
+fn bent_error(stretches: &[Stretch], from_s: i64, to_s: i64) -> (f64, f64) {
+    let (mut w, mut wh, mut whh, mut wy, mut why, mut wyy) = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0);
+    for stretch in stretches {
+        let width = stretch.width_s();
+        let middle = (stretch.from_s + stretch.to_s) as f64 / 2.0;
+        let height = (middle - from_s as f64).clamp(0.0, (to_s - from_s) as f64);
+        w += width;
+        wh += width * height;
+        whh += width * height * height;
+        wy += width * stretch.mean;
+        why += width * height * stretch.mean;
+        wyy += width * stretch.mean * stretch.mean;
+    }
+    let (determinant, product) = (w * whh - wh * wh, w * why - wh * wy);
+    if determinant <= 0.0 {
+        return (f64::INFINITY, 0.0);
+    }
+    let rate = product / determinant;
+    ((wyy - wy * wy / w - rate * product / w).max(0.0), rate)
 }
 
 /// The mean and the variance of the rate over all onsets that the stretches leave plausible,
@@ -95,14 +148,14 @@ pub fn fit(stretches: &[Stretch], onsets: usize) -> Option<Rise> {
 /// where a burst begins, and too steep.
 pub fn plausible_rate(stretches: &[Stretch], onsets: usize, drift_var: f64) -> Option<(f64, f64)> {
     let best = fit(stretches, onsets)?;
-    let first = stretches.len().saturating_sub(onsets).max(SIDE_MIN);
+    let first = stretches.len().saturating_sub(onsets).max(BEFORE_LEAST);
     let walk = drift_var * (best.length_s() / std::f64::consts::PI).powi(2);
     let noise = (best.noise + walk).max(f64::MIN_POSITIVE);
-    let least = (first..=stretches.len() - SIDE_MIN)
+    let least = (first..=stretches.len() - AFTER_LEAST)
         .map(|place| fit_at(stretches, place).0)
         .fold(f64::INFINITY, f64::min);
     let (mut weights, mut mean, mut square) = (0.0, 0.0, 0.0);
-    for place in first..=stretches.len() - SIDE_MIN {
+    for place in first..=stretches.len() - AFTER_LEAST {
         let (error, rise) = fit_at(stretches, place);
         let weight = (-(error - least) / (2.0 * noise)).exp();
         let rate = rise.rate.max(0.0);
@@ -122,7 +175,7 @@ const WALK_SLOPE: f64 = 1.2;
 /// The fit with the onset where stretch `place` begins, and its weighted squared error.
 pub fn fit_at(stretches: &[Stretch], place: usize) -> (f64, Rise) {
     let onset_s = stretches[place].from_s;
-    let (mut w, mut wh, mut whh, mut wy, mut why, mut wyy) = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0);
+    let (mut w, mut wh, mut whh, mut wy, mut why) = (0.0, 0.0, 0.0, 0.0, 0.0);
     for (index, stretch) in stretches.iter().enumerate() {
         let width = stretch.width_s();
         let height = if index < place { 0.0 } else { stretch.middle_after_s(onset_s) };
@@ -131,45 +184,44 @@ pub fn fit_at(stretches: &[Stretch], place: usize) -> (f64, Rise) {
         whh += width * height * height;
         wy += width * stretch.mean;
         why += width * height * stretch.mean;
-        wyy += width * stretch.mean * stretch.mean;
     }
     let determinant = w * whh - wh * wh;
     let rate = (w * why - wh * wy) / determinant;
     let base = (wy - rate * wh) / w;
-    let total = wyy - wy * wy / w;
 
-    let (mut error, mut ramp_error, mut ramp_w) = (0.0, 0.0, 0.0);
-    let (mut product, mut previous) = (0.0, 0.0);
-    for (index, stretch) in stretches.iter().enumerate() {
-        let width = stretch.width_s();
+    let residual = |(index, stretch): (usize, &Stretch)| {
         let height = if index < place { 0.0 } else { stretch.middle_after_s(onset_s) };
-        let residual = stretch.mean - base - rate * height;
-        error += width * residual * residual;
-        if index >= place {
-            ramp_error += width * residual * residual;
-            ramp_w += width;
-        }
-        let scaled = width.sqrt() * residual;
-        product += scaled * previous;
-        previous = scaled;
-    }
-    let freedom = (stretches.len() as f64 - 3.0).max(1.0);
-    // A first-order autoregression's spectral density at zero, from its variance and its lag.
-    let lag = if error > 0.0 { (product / error).clamp(0.0, LAG_MAX) } else { 0.0 };
-    let noise = error / freedom * (1.0 + lag) / (1.0 - lag);
+        stretch.width_s().sqrt() * (stretch.mean - base - rate * height)
+    };
+    let residuals: Vec<f64> = stretches.iter().enumerate().map(residual).collect();
+    let (error, noise) = spectral_density(&residuals, 3.0);
+    let before = &residuals[..place];
+    let noise_before =
+        if place < BEFORE_MIN { noise } else { spectral_density(before, 1.0).1.min(noise) };
     let rise = Rise {
         onset_s,
         end_s: stretches[stretches.len() - 1].to_s,
         base,
         rate,
         rate_var: noise * w / determinant,
+        rate_var_before: noise_before * w / determinant,
         noise,
-        ramp_var: ramp_error / ramp_w,
-        explained: if total > 0.0 { (1.0 - error / total).max(0.0) } else { 0.0 },
     };
     (error, rise)
 }
 
+/// The sum of the squares, and the spectral density at zero of a first-order autoregression with
+/// their variance and their correlation from one to the next. `fitted` parameters cost freedom.
+fn spectral_density(residuals: &[f64], fitted: f64) -> (f64, f64) {
+    let error: f64 = residuals.iter().map(|residual| residual * residual).sum();
+    let product: f64 = residuals.windows(2).map(|pair| pair[0] * pair[1]).sum();
+    let lag = if error > 0.0 { (product / error).clamp(0.0, LAG_MAX) } else { 0.0 };
+    let freedom = (residuals.len() as f64 - fitted).max(1.0);
+    (error, error / freedom * (1.0 + lag) / (1.0 - lag))
+}
+
+/// Fewer stretches before an onset do not show how noisy they are.
+const BEFORE_MIN: usize = 6;
 /// The largest autocorrelation that a few dozen points can tell from a trend.
 const LAG_MAX: f64 = 0.8;
 
@@ -201,12 +253,21 @@ mod tests {
     }
     #[test]
     fn a_falling_level_has_a_negative_rate() {
-        check(&[9.0, 9.0, 9.0, 9.0, 8.5, 7.5, 6.5], 40, 9.0, -0.1);
+        check(&[9.0, 9.0, 9.0, 9.0, 8.5, 7.5, 6.5, 5.5], 40, 9.0, -0.1);
     }
     #[test]
     fn a_flat_level_does_not_rise() {
         let rise = fit(&stretches(&[2.0; 8]), 8).expect("there are enough stretches");
-        assert_eq!((rise.rate, rise.rate_var, rise.explained), (0.0, 0.0, 0.0));
+        assert_eq!((rise.rate, rise.rate_var), (0.0, 0.0));
+    }
+    // By hand: the level rises by 1 in each of two stretches and then stays for four: at 0.1 units
+    // per second, 40 seconds have brought nothing.
+    #[test]
+    fn a_rise_that_stopped_misses_what_its_rate_would_have_brought() {
+        let level = stretches(&[4.0, 4.0, 4.0, 4.5, 5.5, 6.0, 6.0, 6.0, 6.0]);
+        let missing = missing_since_plateau(&level, 9).expect("a plateau");
+        assert!((missing - 4.0).abs() < 1e-9, "{missing}");
+        assert_eq!(missing_since_plateau(&level[..5], 5), None);
     }
     #[test]
     fn too_few_stretches_have_no_fit() {

@@ -49,6 +49,8 @@ pub struct World {
     pub lives: Vec<LifeMark>,
     crews: Vec<Crew>,
     pub second: i64,
+    /// The second of the run in which the resource restarts, as the ledger tells it.
+    pub reset_at: Option<i64>,
     rng: StdRng,
 }
 
@@ -99,6 +101,7 @@ impl World {
             lives: Vec::new(),
             crews: Vec::new(),
             second: 0,
+            reset_at: None,
             rng: StdRng::seed_from_u64(seed),
         }
     }
@@ -186,6 +189,15 @@ impl World {
     }
 
     pub fn tick(&mut self, growth: &mut Growth) -> (Verdict, u64) {
+        self.tick_in_order(growth, false)
+    }
+
+    /// The same second, told with the holders in the opposite order.
+    pub fn tick_reversed(&mut self, growth: &mut Growth) -> (Verdict, u64) {
+        self.tick_in_order(growth, true)
+    }
+
+    fn tick_in_order(&mut self, growth: &mut Growth, reversed: bool) -> (Verdict, u64) {
         let mut changed = Vec::new();
         let mut room = self.usable.unwrap_or(u64::MAX);
         room -= self.holders.iter().map(|level| level.held).sum::<u64>().min(room);
@@ -203,15 +215,21 @@ impl World {
         let held = self.holders.iter().map(|level| level.held).sum();
         let now = Time::from_seconds(START + self.second + 1);
         let known = self.lives.iter().filter(|mark| mark.time < now).count();
+        let mut turned = Vec::new();
+        if reversed {
+            let last = self.holders.len() as u32 - 1;
+            turned = self.holders.iter().rev().cloned().collect();
+            changed = changed.iter().rev().map(|index| last - index).collect();
+        }
         let view = ResourceView {
             name: "orders-db",
             unit: "connections",
             usable: self.usable,
             held,
-            holders: &self.holders,
+            holders: if reversed { &turned } else { &self.holders },
             changed: &changed,
             lives: &self.lives[..known],
-            reset_at: None,
+            reset_at: self.reset_at.filter(|at| *at <= self.second).map(|at| Second(START + at)),
             first_seen: Second(START),
             doubts: &[],
         };
@@ -234,7 +252,7 @@ impl Crew {
                 if !begun {
                     arrived += draw(arrivals(second) * hold_s(second), rng);
                 }
-                let hold = Exp::new(1.0 / hold_s(second)).unwrap();
+                let hold = Exp::new(1.0 / hold_s(second)).expect("hold times are positive");
                 for _ in 0..arrived {
                     if open(level, room) {
                         let closes = second + 1 + hold.sample(rng) as i64;
@@ -260,7 +278,11 @@ impl Crew {
 }
 
 fn draw(mean: f64, rng: &mut StdRng) -> u64 {
-    if mean <= 0.0 { 0 } else { Poisson::new(mean).unwrap().sample(rng) as u64 }
+    if mean <= 0.0 {
+        0
+    } else {
+        Poisson::new(mean).expect("the mean is positive").sample(rng) as u64
+    }
 }
 
 fn open(level: &mut HolderLevel, room: &mut u64) -> bool {

@@ -2,7 +2,9 @@
 
 mod evidence;
 mod growth_intervals;
+mod growth_lookalikes;
 mod growth_pages;
+mod growth_slow;
 mod growth_world;
 mod ledger;
 mod order;
