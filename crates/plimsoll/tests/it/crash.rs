@@ -25,13 +25,13 @@ use crate::topics::{Partition, partitions, settings};
 const PAGER: &str = "oncall";
 
 /// Seconds of event time that arrive in one round.
-const ROUND_S: i64 = 20;
+const ROUND_S: i64 = 40;
 
 /// This partition of the server's log falls silent and delivers later what is older than the
 /// clock.
 const SILENT: PartitionId = PartitionId::new(0, 2);
-const SILENT_FROM_S: i64 = 100;
-const SILENT_UNTIL_S: i64 = 160;
+const SILENT_FROM_S: i64 = 110;
+const SILENT_UNTIL_S: i64 = 180;
 
 /// Rounds before this one are a backlog: their pages are withheld until it is judged.
 const BACKLOG_UNTIL_S: i64 = 140;
@@ -106,14 +106,25 @@ impl Estate {
         Estate { partitions, rounds: plan.end / ROUND_S + 1, parsed: RefCell::default() }
     }
 
-    /// The records from `offset` on that have arrived by the end of `round`.
-    fn arrived(&self, at: usize, offset: i64, round: i64) -> Option<Batch> {
+    /// How many records have arrived by the end of `round`.
+    fn end(&self, at: usize, round: i64) -> usize {
         let partition = &self.partitions[at];
         let mut until_s = (round + 1) * ROUND_S;
         if partition.id == SILENT && (SILENT_FROM_S..SILENT_UNTIL_S).contains(&until_s) {
             until_s = SILENT_FROM_S;
         }
-        let to = partition.records.partition_point(|line| line.at_ms < until_s * 1000);
+        partition.records.partition_point(|line| line.at_ms < until_s * 1000)
+    }
+
+    /// Whether nothing new arrived in `round`.
+    fn is_silent(&self, at: usize, round: i64) -> bool {
+        self.end(at, round) == self.end(at, round - 1)
+    }
+
+    /// The records from `offset` on that have arrived by the end of `round`.
+    fn arrived(&self, at: usize, offset: i64, round: i64) -> Option<Batch> {
+        let partition = &self.partitions[at];
+        let to = self.end(at, round);
         (to as i64 > offset).then(|| {
             let from = offset as usize;
             let mut parsed = self.parsed.borrow_mut();
@@ -171,13 +182,13 @@ impl Machine {
             estate.partitions.iter().map(|it| engine.resume_offset(it.id)).collect();
         loop {
             for (at, partition) in estate.partitions.iter().enumerate() {
-                match estate.arrived(at, read[at], self.round) {
-                    Some(batch) => {
-                        read[at] = batch.next_offset;
-                        engine.push(batch);
-                    }
-                    None if partition.id != SILENT && partition.source != "deploys" => {}
-                    None => engine.idle(partition.id),
+                if let Some(batch) = estate.arrived(at, read[at], self.round) {
+                    read[at] = batch.next_offset;
+                    engine.push(batch);
+                }
+                let may_be_idle = partition.id == SILENT || partition.source == "deploys";
+                if may_be_idle && estate.is_silent(at, self.round) {
+                    engine.idle(partition.id);
                 }
                 if self.round >= estate.rounds {
                     engine.finish(partition.id);
