@@ -304,7 +304,7 @@ fn what_the_clock_confirmed_is_not_contradicted_by_the_end() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, max_shrink_iters: 5_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, max_shrink_iters: 5_000, ..ProptestConfig::default() })]
 
     #[test]
     fn what_was_decided_comes_out_again(
