@@ -65,6 +65,9 @@ pub(super) struct Guard {
     jump_us: i64,
     records_since_jump: u32,
     longest_jump_us: i64,
+    /// Whether the end was seen: what was not believed then waits for the clock, also when the end
+    /// is seen again after a restart.
+    ended: bool,
 }
 
 impl Guard {
@@ -93,6 +96,7 @@ impl Guard {
     /// appended to `fates`.
     #[inline]
     pub fn observe(&mut self, limits: Limits, stamp: Stamp, fates: &mut Fates) {
+        self.ended = false;
         match self.reach(limits) {
             Some(reach) if stamp.time <= reach => {
                 self.believe(limits, stamp, fates);
@@ -124,6 +128,9 @@ impl Guard {
 
     /// No record will follow. What is still held afterwards waits for the clock.
     pub fn finish(&mut self, limits: Limits, fates: &mut Fates) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
         if self.reference().is_none() && !self.held.is_empty() {
             self.begin(limits, fates);
         }

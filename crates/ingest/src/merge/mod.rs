@@ -144,10 +144,14 @@ impl Merge {
                 self.give_up_if_done(None);
                 return None;
             };
-            self.open = match self.open {
-                Some(open) => Some(open),
-                None => self.start(limit),
-            };
+            if self.open.is_none() {
+                self.open = self.start(limit);
+                // Who waited for this tick to rejoin may be what comes next, and a record that was
+                // believed only now may have moved the end.
+                if self.open.is_some() || self.limit() != Some(limit) {
+                    continue;
+                }
+            }
             let Some(open) = self.open.filter(|open| *open <= limit) else {
                 self.give_up_if_done(Some(limit));
                 return None;
@@ -295,12 +299,14 @@ impl Merge {
         self.advanced.max(self.decided_through).max(rejoining)
     }
 
-    /// Where the clock stops when everything was read: the last event plus the largest `reorder`.
+    /// Where the clock stops when everything was read: the last event plus the largest `reorder`,
+    /// or where silence had led it before a restart.
     fn end(&self) -> Option<Second> {
-        self.dated_end().or_else(|| end_of(self.partitions.values()))
+        let end = self.dated_end().or_else(|| end_of(self.partitions.values()));
+        end.max(self.decided_through)
     }
 
-    /// The same, once every partition that is not context is finished and had a time.
+    /// The end of everything that is not context, once all of it is finished and had a time.
     fn dated_end(&self) -> Option<Second> {
         let leading = || self.partitions.values().filter(|partition| !partition.settings.context);
         leading().all(Partition::is_finished).then(|| end_of(leading()))?
@@ -308,18 +314,23 @@ impl Merge {
 
     /// The first tick, once it is certain that no earlier row follows.
     fn start(&mut self, limit: Second) -> Option<Second> {
-        if let Some(at) = self.starts_at {
+        // Before a restart the clock may have been started when more had been read than now.
+        let starts_at = self.starts_at.filter(|at| *at <= limit);
+        if let Some(at) = starts_at {
             self.reach_clock(at);
         }
         // What an idle partition holds back may be what comes first.
         if let Some(first) = self.first().filter(|first| *first <= limit) {
             self.reach_clock(first);
+        } else if self.partitions.values().all(Partition::is_finished) {
+            // The end comes near what is held also where no row was before it.
+            self.reach_clock(limit);
         }
         let first = self.first().filter(|first| *first <= limit);
         // If what was decided before a restart is gone, the clock goes on after it.
         let is_held = self.partitions.values().any(Partition::holds);
         let decided = self.decided_through.map(Second::next).filter(|_| !is_held);
-        [first, self.starts_at].into_iter().flatten().min().or(decided)
+        [first, starts_at].into_iter().flatten().min().or(decided)
     }
 
     /// The first tick that has anything; context starts the clock only when it is alone.

@@ -279,6 +279,10 @@ impl Partition {
         let waits = unread.is_some() || self.rejoins_at().is_some();
         if self.ended && !self.finished && !waits {
             self.finished = true;
+            // After a restart, what the clock had confirmed before the end was seen comes first.
+            if let Some(open) = clock.open.filter(|_| self.away) {
+                self.reach_clock(clock, Second(open.0.saturating_sub(1)));
+            }
             let mut fates = std::mem::take(&mut self.fates);
             self.guard.finish(self.limits, &mut fates);
             self.settle(clock, fates);

@@ -29,6 +29,12 @@ pub(crate) fn records(at_ms: &[i64]) -> Vec<Record> {
     (0..).zip(at_ms).map(|(offset, at_ms)| Record { offset, at_ms: *at_ms, rows: 1 }).collect()
 }
 
+/// Records at these milliseconds, each with so many rows.
+pub(crate) fn records_with_rows(records: &[(i64, usize)]) -> Vec<Record> {
+    let record = |(place, &(at_ms, rows)): (i64, _)| Record { offset: 2 * place, at_ms, rows };
+    (0..).zip(records).map(record).collect()
+}
+
 pub(crate) fn batch(partition: PartitionId, records: &[Record]) -> Batch {
     let mut sessions = SessionBuilder::default();
     let mut times = Vec::new();
