@@ -1,4 +1,6 @@
 //! Tests that need real servers. A missing one fails the test with what to install.
 
 mod kafka;
+mod live;
 mod postgres;
+mod spread;
