@@ -32,19 +32,23 @@ struct Watch {
     heard_at: Duration,
     at_end: bool,
     holds_clock: bool,
+    answered: bool,
 }
 
 impl Liveness {
     /// Watches `partition` from `now` on. Until its end was seen once it holds the clock.
     pub fn add(&mut self, partition: PartitionId, idle_after: Duration, now: Duration) {
-        let watch = Watch { idle_after, heard_at: now, at_end: false, holds_clock: true };
+        let heard_at = now;
+        let watch =
+            Watch { idle_after, heard_at, at_end: false, holds_clock: true, answered: false };
         self.partitions.insert(partition, watch);
     }
 
     /// Records arrived.
     pub fn heard(&mut self, partition: PartitionId, now: Duration) {
         if let Some(watch) = self.partitions.get_mut(&partition) {
-            *watch = Watch { heard_at: now, at_end: false, holds_clock: true, ..*watch };
+            let answered = true;
+            *watch = Watch { heard_at: now, at_end: false, holds_clock: true, answered, ..*watch };
             self.all_silent_since = None;
         }
     }
@@ -53,7 +57,17 @@ impl Liveness {
     pub fn at_end(&mut self, partition: PartitionId) {
         if let Some(watch) = self.partitions.get_mut(&partition) {
             watch.at_end = true;
+            watch.answered = true;
         }
+    }
+
+    /// Whether every partition has delivered something or shown its end since the start, or was
+    /// given up.
+    ///
+    /// Nothing may be judged before: a partition that was silent before a restart does not hold
+    /// the clock, so what came into it since would be applied later than by an undisturbed run.
+    pub fn all_answered(&self) -> bool {
+        self.partitions.values().all(|watch| watch.answered || !watch.holds_clock)
     }
 
     /// Whether every partition stands at its end.
@@ -120,6 +134,24 @@ mod tests {
         liveness.at_end(Q);
         assert_eq!(liveness.decide(seconds(0)), [Decision::Idle(Q)]);
         assert_eq!(liveness.decide(seconds(0)), []);
+    }
+
+    #[test]
+    fn nothing_is_judged_before_every_partition_has_answered() {
+        let mut liveness = two_partitions();
+        liveness.heard(P, seconds(1));
+        assert!(!liveness.all_answered());
+        liveness.at_end(Q);
+        assert!(liveness.all_answered());
+    }
+
+    #[test]
+    fn a_partition_that_never_answers_is_not_waited_for_forever() {
+        let mut liveness = two_partitions();
+        liveness.at_end(P);
+        assert!(!liveness.all_answered());
+        liveness.decide(seconds(60));
+        assert!(liveness.all_answered());
     }
 
     #[test]

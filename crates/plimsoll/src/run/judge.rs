@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{follow, kafka, open_engine, report};
 use crate::config::Config;
-use crate::engine::{Engine, SharedStore};
+use crate::engine::{Engine, SharedStore, Stepped};
 use crate::live::{Decision, Liveness};
 use crate::{clock, feed};
 
@@ -88,7 +88,11 @@ pub(super) fn judge(config: &Config, judging: Judging) -> anyhow::Result<()> {
         if let Some(until) = liveness.advance(started.elapsed(), engine.last_tick()) {
             engine.advance(until);
         }
-        let stepped = engine.step(clock::now(), liveness.caught_up())?;
+        let stepped = if liveness.all_answered() {
+            engine.step(clock::now(), liveness.caught_up())?
+        } else {
+            Stepped::default()
+        };
         if stepped.ordered || !stepped.transitions.is_empty() {
             judging.wake.notify_waiters();
         }

@@ -101,7 +101,8 @@ struct Estate {
 
 impl Estate {
     fn new(seed: u64) -> Estate {
-        let plan = Plan { seed, leak_from: 60, leak_every: 1.0, leak_until: 200, end: 400 };
+        let plan =
+            Plan { seed, start: START, leak_from: 60, leak_every: 1.0, leak_until: 200, end: 400 };
         let partitions = partitions(&generate(plan));
         Estate { partitions, rounds: plan.end / ROUND_S + 1, parsed: RefCell::default() }
     }
@@ -247,8 +248,7 @@ impl Machine {
     fn left(&self, store: &SharedStore) -> anyhow::Result<Left> {
         let snapshot = locked(store).snapshot()?;
         let deliveries = snapshot.deliveries()?;
-        let is_open =
-            |state: &DeliveryState| !matches!(state, DeliveryState::Accepted { .. });
+        let is_open = |state: &DeliveryState| !matches!(state, DeliveryState::Accepted { .. });
         let mut evidence_rows = 0;
         for (name, _) in snapshot.segments()? {
             evidence_rows += snapshot.segment(&name)?.map_or(0, |rows| rows.num_rows());

@@ -7,13 +7,13 @@ use rand::{Rng, SeedableRng};
 /// Units that the generated server can hold.
 pub const USABLE: usize = 60;
 
-/// The first second of every scenario: 2026-03-04T12:00:00Z.
+/// The first second of scenarios that need no other: 2026-03-04T12:00:00Z.
 pub const START: i64 = 1_772_625_600;
 
 /// The application that leaks.
 pub const LEAKING: &str = "issuer";
 
-/// One line of one source, with its moment in milliseconds since [`START`].
+/// One line of one source, with its moment in milliseconds since [`Plan::start`].
 #[derive(Clone, Debug)]
 pub struct Line {
     pub at_ms: i64,
@@ -26,14 +26,16 @@ pub struct Scenario {
     pub db: Vec<Line>,
     pub gauge: Vec<Line>,
     pub deploys: Vec<Line>,
-    /// Moments of refusals, in milliseconds since [`START`].
+    /// Moments of refusals, in milliseconds since [`Plan::start`].
     pub refusals: Vec<i64>,
 }
 
-/// What happens, in seconds since [`START`].
+/// What happens, in seconds since `start`.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     pub seed: u64,
+    /// The first second, since the Unix epoch.
+    pub start: i64,
     pub leak_from: i64,
     pub leak_every: f64,
     pub leak_until: i64,
@@ -43,11 +45,12 @@ pub struct Plan {
 impl Plan {
     /// Three quiet minutes, a leak of one session every two seconds, its end, two quiet minutes.
     pub fn short(seed: u64) -> Plan {
-        Plan { seed, leak_from: 180, leak_every: 2.0, leak_until: 330, end: 480 }
+        Plan { seed, start: START, leak_from: 180, leak_every: 2.0, leak_until: 330, end: 480 }
     }
 }
 
 struct Server {
+    start: i64,
     random: StdRng,
     lines: Vec<Line>,
     refusals: Vec<i64>,
@@ -64,18 +67,18 @@ impl Server {
     fn log(&mut self, at_ms: i64, id: &str, application: &str, rest: &str) {
         let text = format!(
             r#"{{"timestamp":"{}","user":"{application}_user","dbname":"orders","pid":{},"remote_host":"10.0.0.{}","remote_port":5{},"session_id":"{id}","line_num":2,"session_start":"{}","backend_type":"client backend","application_name":"{application}",{rest}}}"#,
-            timestamp(at_ms, true),
+            timestamp(self.start, at_ms, true),
             self.next_pid,
             application.len(),
             self.next_pid % 1000,
-            timestamp(at_ms, false),
+            timestamp(self.start, at_ms, false),
         );
         self.lines.push(Line { at_ms, text });
     }
 
     fn open(&mut self, at_ms: i64, application: &'static str, hold_ms: i64) {
         self.next_pid += 1;
-        let id = format!("{:x}.{:x}", START + at_ms / 1000, self.next_pid);
+        let id = format!("{:x}.{:x}", self.start + at_ms / 1000, self.next_pid);
         let authorized = format!(
             r#""error_severity":"LOG","message":"connection authorized: user={application}_user database=orders application_name={application}""#
         );
@@ -117,6 +120,7 @@ impl Server {
 /// The lines of `plan`.
 pub fn generate(plan: Plan) -> Scenario {
     let mut server = Server {
+        start: plan.start,
         random: StdRng::seed_from_u64(plan.seed),
         lines: Vec::new(),
         refusals: Vec::new(),
@@ -143,7 +147,7 @@ pub fn generate(plan: Plan) -> Scenario {
         if tenth % 50 == 0 {
             let text = format!(
                 r#"{{"ts":"{}","active":{},"max":{USABLE}}}"#,
-                timestamp(now_ms, true).replace(" UTC", "Z").replace(' ', "T"),
+                timestamp(plan.start, now_ms, true).replace(" UTC", "Z").replace(' ', "T"),
                 server.open.len()
             );
             scenario.gauge.push(Line { at_ms: now_ms, text });
@@ -153,7 +157,7 @@ pub fn generate(plan: Plan) -> Scenario {
     let at_ms = (plan.leak_from - 10) * 1000;
     let text = format!(
         r#"{{"time":"{}","event":"deploy","service.name":"{LEAKING}","service.version":"2.14"}}"#,
-        timestamp(at_ms, true).replace(" UTC", "Z").replace(' ', "T"),
+        timestamp(plan.start, at_ms, true).replace(" UTC", "Z").replace(' ', "T"),
     );
     scenario.deploys.push(Line { at_ms, text });
     server.lines.sort_by_key(|line| line.at_ms);
@@ -163,12 +167,8 @@ pub fn generate(plan: Plan) -> Scenario {
 }
 
 /// PostgreSQL's form of a moment, with or without milliseconds.
-pub fn timestamp(at_ms: i64, millis: bool) -> String {
-    let seconds = START + at_ms.div_euclid(1000);
+pub fn timestamp(start: i64, at_ms: i64, millis: bool) -> String {
+    let seconds = start + at_ms.div_euclid(1000);
     let text = plimsoll_model::Second(seconds).to_string().replace('T', " ").replace('Z', "");
-    if millis {
-        format!("{text}.{:03} UTC", at_ms.rem_euclid(1000))
-    } else {
-        format!("{text} UTC")
-    }
+    if millis { format!("{text}.{:03} UTC", at_ms.rem_euclid(1000)) } else { format!("{text} UTC") }
 }

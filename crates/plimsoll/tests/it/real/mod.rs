@@ -1,4 +1,7 @@
 //! Tests that need real servers. A missing one fails the test with what to install.
 
 mod kafka;
+mod kill;
+mod live;
 mod postgres;
+mod spread;
