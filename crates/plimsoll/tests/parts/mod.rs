@@ -4,10 +4,15 @@
 //! that started it ends in any other way, so a killed test run leaves no server behind; start parts from the
 //! test itself, not from a helper thread.
 
+#[allow(dead_code, reason = "other test binaries use what this one does not")]
+pub mod clickhouse;
 pub mod estate;
 pub mod kafka;
 pub mod postgres;
 pub mod process;
+pub mod program;
+#[allow(dead_code, reason = "other test binaries use what this one does not")]
+pub mod receiver;
 pub mod shipper;
 
 use std::net::TcpListener;

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -103,6 +103,21 @@ impl Process {
             std::thread::sleep(POLL);
         }
         self.kill();
+    }
+
+    /// Sends `signal` and returns how the process ended; fails if it did not within `patience`.
+    pub fn ended(&mut self, signal: &str, patience: Duration) -> Result<ExitStatus> {
+        self.signal(signal)?;
+        let deadline = Instant::now() + patience;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            if Instant::now() > deadline {
+                bail!("{} did not end within {patience:?} of {signal}: {}", self.name, self.said());
+            }
+            std::thread::sleep(POLL);
+        }
     }
 
     /// `kill -9`, and waits until the process is gone. A process that has ended already stays ended.

@@ -1,4 +1,5 @@
 //! Tests that need real servers. A missing one fails the test with what to install.
 
 mod kafka;
+mod leak;
 mod postgres;
