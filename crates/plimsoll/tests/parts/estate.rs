@@ -206,8 +206,11 @@ async fn leak(application: Application, every: Duration, stop: CancellationToken
     }
 }
 
+/// Counts as each second of the clock begins, so that ledgers with whole seconds can be compared.
 async fn count(session: Session, seen: Arc<Mutex<Seen>>, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval(COUNT_EVERY);
+    let into = now().as_micros().rem_euclid(1_000_000) as u64;
+    let first = tokio::time::Instant::now() + Duration::from_micros(1_000_000 - into);
+    let mut ticks = tokio::time::interval_at(first, COUNT_EVERY);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         match counted(&session).await {
             Ok(count) => locked(&seen).counts.push(count),

@@ -2,6 +2,7 @@
 
 mod kafka;
 mod kill;
+mod leak;
 mod live;
 mod postgres;
 mod spread;
