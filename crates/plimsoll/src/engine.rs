@@ -247,7 +247,8 @@ impl Engine {
             stepped.silent = silent;
             self.commit(Vec::new(), orders, Vec::new(), now)?;
         }
-        if self.dirty && now.micros_since(self.committed_at) >= CHECKPOINT_EVERY.as_micros() as i64 {
+        if self.dirty && now.micros_since(self.committed_at) >= CHECKPOINT_EVERY.as_micros() as i64
+        {
             self.checkpoint(now)?;
         }
         Ok(stepped)

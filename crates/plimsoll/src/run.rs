@@ -38,9 +38,9 @@ pub async fn run(config: Config, cancel: CancellationToken) -> anyhow::Result<()
     let store: SharedStore = Arc::new(std::sync::Mutex::new(store));
     let health = Health::default();
     let wake = Arc::new(Notify::new());
-    let listener = tokio::net::TcpListener::bind(config.listen)
-        .await
-        .with_context(|| format!("cannot listen on `{}`: choose another `listen`", config.listen))?;
+    let listener = tokio::net::TcpListener::bind(config.listen).await.with_context(|| {
+        format!("cannot listen on `{}`: choose another `listen`", config.listen)
+    })?;
     let prometheus = gauges::install()?;
     tracing::info!(address = %listener.local_addr()?, pipeline = config.name, "listening");
 

@@ -56,16 +56,16 @@ pub(super) fn publish(
     if let Some(tick) = engine.last_tick() {
         gauge!(metric::LAG.name).set(now.micros_since(tick.end()) as f64 / 1e6);
     }
-    for (severity, open) in
-        [Severity::Notify, Severity::Ticket, Severity::Page].into_iter().zip(engine.open_by_severity())
+    for (severity, open) in [Severity::Notify, Severity::Ticket, Severity::Page]
+        .into_iter()
+        .zip(engine.open_by_severity())
     {
         gauge!(metric::INCIDENTS_OPEN.name, "severity" => severity.name()).set(open as f64);
     }
     for held in engine.judge().held() {
         let resource = held.resource.to_owned();
         gauge!(metric::RESOURCE_HELD.name, "resource" => resource.clone()).set(held.held as f64);
-        gauge!(metric::HOLDERS.name, "resource" => resource.clone())
-            .set(held.holders.len() as f64);
+        gauge!(metric::HOLDERS.name, "resource" => resource.clone()).set(held.holders.len() as f64);
         if let Some(usable) = held.usable {
             gauge!(metric::RESOURCE_USABLE.name, "resource" => resource).set(usable as f64);
         }

@@ -61,7 +61,8 @@ pub(super) fn judge(config: &Config, judging: Judging) -> anyhow::Result<()> {
         .map(|topic| (topic.id, feed::partition_settings(&topic.config)))
         .chain(files.iter().map(|file| (file.id, feed::partition_settings(&file.config))))
         .collect();
-    let read: Vec<PartitionId> = topics.iter().map(|it| it.id).chain(files.iter().map(|it| it.id)).collect();
+    let read: Vec<PartitionId> =
+        topics.iter().map(|it| it.id).chain(files.iter().map(|it| it.id)).collect();
     let mut engine = open_engine(config, partitions, &judging.store)?;
     let mut liveness = Liveness::default();
     for topic in &topics {
@@ -93,7 +94,10 @@ pub(super) fn judge(config: &Config, judging: Judging) -> anyhow::Result<()> {
             judging.wake.notify_waiters();
         }
         if stepped.silent.incidents > 0 {
-            tracing::warn!(incidents = stepped.silent.incidents, "opened and ended inside the backlog; recorded, not paged");
+            tracing::warn!(
+                incidents = stepped.silent.incidents,
+                "opened and ended inside the backlog; recorded, not paged"
+            );
         }
         for (transition, _) in &stepped.transitions {
             tracing::info!(incident = %transition.incident, sequence = transition.sequence,
@@ -162,11 +166,7 @@ fn apply(decision: Decision, engine: &mut Engine) {
     }
 }
 
-fn set_paused(
-    paused: &Paused,
-    partitions: impl Iterator<Item = PartitionId>,
-    engine: &Engine,
-) {
+fn set_paused(paused: &Paused, partitions: impl Iterator<Item = PartitionId>, engine: &Engine) {
     let full = partitions.filter(|id| !engine.merge().has_room(*id)).collect();
     *paused.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = full;
 }

@@ -11,10 +11,10 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{report, with_store};
+use crate::clock;
 use crate::config::{Config, ReceiverConfig};
 use crate::engine::SharedStore;
 use crate::outbox::{self, Next};
-use crate::clock;
 
 /// A sink's loop looks into the outbox at least this often, even if nobody woke it.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -47,7 +47,9 @@ pub(super) async fn deliver(outlet: Outlet, cancel: CancellationToken) -> anyhow
         let woken = outlet.wake.notified();
         let due = with_store(&outlet.store, |store| outbox::next(store, &name))?;
         let pause = match due {
-            Some((delivery, attempts)) => attempt(&outlet, &name, &delivery, attempts, &cancel).await?,
+            Some((delivery, attempts)) => {
+                attempt(&outlet, &name, &delivery, attempts, &cancel).await?
+            }
             None => Some(LOOK_EVERY),
         };
         let Some(pause) = pause else { continue };
@@ -84,11 +86,23 @@ async fn attempt(
         Outcome::Accepted { .. } => report(&outlet.health, name, None),
         Outcome::Later { error, .. } => {
             report(&outlet.health, name, Some(error.clone()));
-            tracing::warn!(sink = name, delivery = delivery.sequence, attempts, error, "delivery failed; it will be repeated");
+            tracing::warn!(
+                sink = name,
+                delivery = delivery.sequence,
+                attempts,
+                error,
+                "delivery failed; it will be repeated"
+            );
         }
         Outcome::Refused { error } => {
             report(&outlet.health, name, Some(error.clone()));
-            tracing::error!(sink = name, delivery = delivery.sequence, key = delivery.key, error, "delivery refused; it stays in the outbox as refused");
+            tracing::error!(
+                sink = name,
+                delivery = delivery.sequence,
+                key = delivery.key,
+                error,
+                "delivery refused; it stays in the outbox as refused"
+            );
         }
     }
     let random = RandomState::new().hash_one(delivery.sequence);
