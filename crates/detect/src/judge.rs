@@ -251,7 +251,8 @@ impl Judge {
                 .map(|level| (&level.holder, level.held))
                 .collect();
             holders.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
-            Held { resource: view.name, held: view.held, usable: view.usable, holders }
+            let doubts = view.doubts.len();
+            Held { resource: view.name, held: view.held, usable: view.usable, holders, doubts }
         })
     }
 
@@ -278,4 +279,6 @@ pub struct Held<'a> {
     pub usable: Option<u64>,
     /// Who holds how many, the largest first; nobody who holds none.
     pub holders: Vec<(&'a OwnedHolder, u64)>,
+    /// How many reasons there are why the count may be off.
+    pub doubts: usize,
 }

@@ -1,8 +1,13 @@
 //! The command line as it was typed. This file holds no behaviour.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{
+    ArgGroup, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+};
 
 /// `plimsoll …`
 #[derive(Clone, Debug, Parser)]
@@ -27,6 +32,38 @@ pub struct Cli {
     pub command: Command,
 }
 
+impl Cli {
+    /// The command line `words`, whose first word is the program's name.
+    pub fn read<T: Into<OsString> + Clone>(
+        words: impl IntoIterator<Item = T>,
+    ) -> Result<Cli, clap::Error> {
+        let matches = Cli::command().try_get_matches_from(words)?;
+        let mut cli = Cli::from_arg_matches(&matches)?;
+        if let (Command::Replay(replay), Some((_, of_replay))) =
+            (&mut cli.command, matches.subcommand())
+        {
+            replay.choose(of_replay)?;
+        }
+        Ok(cli)
+    }
+}
+
+impl Replay {
+    /// Folders win over a definition that only the environment names; both on one line are a
+    /// mistake.
+    fn choose(&mut self, typed: &ArgMatches) -> Result<(), clap::Error> {
+        if self.folders.is_empty() {
+            return Ok(());
+        }
+        if typed.value_source("config") == Some(ValueSource::CommandLine) {
+            let text = "the argument '--config <FILE>' cannot be used with '[FOLDER]...'";
+            return Err(Cli::command().error(ErrorKind::ArgumentConflict, text));
+        }
+        self.config = None;
+        Ok(())
+    }
+}
+
 const EXAMPLES: &str = "\
 Examples:
   plimsoll check pipelines/payments/pipeline.yaml     is the definition right? no network is used
@@ -43,7 +80,7 @@ Exit codes: 0 ok, 1 a test failed, 2 wrong command line, 69 a dependency is unav
 /// Arguments of every command.
 #[derive(Clone, Debug, Args)]
 pub struct Global {
-    /// How the log on stderr is written; auto is text on a terminal and JSON otherwise
+    /// How the log on stderr is written; auto is JSON for `run` where no terminal is, and else text
     #[arg(
         long,
         global = true,
@@ -62,7 +99,7 @@ pub struct Global {
 /// How the log is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// Text on a terminal, JSON otherwise.
+    /// Text for a person: always, except for `run` where no terminal is.
     #[default]
     Auto,
     /// One line for a person.
@@ -107,7 +144,7 @@ pub struct Run {
 /// `plimsoll replay`
 #[derive(Clone, Debug, Args)]
 #[command(
-    group = ArgGroup::new("what").required(true).args(["config", "folders"]),
+    group = ArgGroup::new("what").required(true).multiple(true).args(["config", "folders"]),
     after_help = "\
 Examples:
   plimsoll replay pipelines/db-saturation
@@ -123,7 +160,7 @@ Nothing is sent and nothing is stored. Result on stdout, progress on stderr."
 )]
 pub struct Replay {
     /// The pipeline definition (YAML)
-    #[arg(short, long, value_name = "FILE", env = "PLIMSOLL_CONFIG", conflicts_with = "folders")]
+    #[arg(short, long, value_name = "FILE", env = "PLIMSOLL_CONFIG")]
     pub config: Option<PathBuf>,
     /// Folders with a pipeline.yaml and its input
     #[arg(value_name = "FOLDER")]
@@ -159,7 +196,7 @@ pub enum Output {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
-  plimsoll test pipelines/                  every folder below that has an expected.yaml
+  plimsoll test pipelines/                  every pipeline folder in it
   plimsoll test pipelines/db-saturation     one of them
 
 A folder holds pipeline.yaml (the definition), its input, and expected.yaml (who, what kind, not
@@ -217,13 +254,11 @@ fn parse_source(text: &str) -> Result<(String, PathBuf), String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
     use crate::exit::Exit;
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
-        Cli::try_parse_from(line.split(' '))
+        Cli::read(line.split(' '))
     }
 
     #[track_caller]

@@ -31,6 +31,13 @@ pub const TICKS_PER_STEP_MAX: usize = 4_096;
 /// A tick this far behind the wall clock belongs to a backlog, while unread records follow it.
 pub const BACKLOG_AFTER: Duration = Duration::from_secs(120);
 
+/// How long a commit that found no space waits for its first repetition. Each further one waits
+/// twice as long, up to [`FULL_RETRY_MAX`].
+pub const FULL_RETRY: Duration = Duration::from_millis(250);
+
+/// See [`FULL_RETRY`].
+pub const FULL_RETRY_MAX: Duration = Duration::from_secs(5);
+
 /// The store, shared by the engine and the sinks' loops. Each holds it for one transaction.
 pub type SharedStore = Arc<Mutex<Store>>;
 
@@ -38,6 +45,16 @@ pub type SharedStore = Arc<Mutex<Store>>;
 /// lock's poison means nothing here; the store has its own.
 pub fn locked(store: &SharedStore) -> MutexGuard<'_, Store> {
     store.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// The program ends, and the last decisions could not be stored.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "what was decided last is not durable and will be decided again from the same records: {error}"
+)]
+pub struct NotDurable {
+    /// What the store said.
+    pub error: String,
 }
 
 /// What a pipeline is, as far as its engine needs to know.
@@ -63,11 +80,31 @@ pub struct Engine {
     marks: Vec<Mark>,
     rejects: Vec<Reject>,
     rejects_beyond: Vec<RejectsBeyond>,
+    /// What was decided and is not durable, because the disk is full. Nothing more is judged until
+    /// it is.
+    unsaved: Option<Unsaved>,
     committed_at: Time,
     last_tick: Option<Second>,
     dirty: bool,
     totals: Totals,
     planted: Planted,
+}
+
+/// A commit that failed.
+#[derive(Debug)]
+struct Unsaved {
+    commit: Commit,
+    attempts: u32,
+    retry_at: Time,
+    error: String,
+}
+
+impl Unsaved {
+    /// Whether its next repetition is still to come. A clock that was set back does not delay it.
+    fn waits(&self, now: Time) -> bool {
+        let wait_us = self.retry_at.micros_since(now);
+        wait_us > 0 && wait_us <= FULL_RETRY_MAX.as_micros() as i64
+    }
 }
 
 /// What the engine has counted since it started.
@@ -81,8 +118,10 @@ pub struct Totals {
     pub ticks: u64,
     /// Transactions committed.
     pub commits: u64,
-    /// Transitions committed.
-    pub transitions: u64,
+    /// Attempts to commit that failed.
+    pub commit_failures: u64,
+    /// Transitions committed: opened, updated, resolved.
+    pub transitions: [u64; 3],
 }
 
 /// What was read of one source.
@@ -174,6 +213,7 @@ impl Engine {
             marks: Vec::new(),
             rejects: Vec::new(),
             rejects_beyond: Vec::new(),
+            unsaved: None,
             committed_at: now,
             dirty: false,
             totals: Totals::default(),
@@ -221,9 +261,17 @@ impl Engine {
 
     /// Judges the ticks that are closed, and commits what they decide.
     ///
-    /// `caught_up` says that every partition stands at its end.
+    /// `caught_up` says that every partition stands at its end. On a full disk nothing is judged:
+    /// what is decided and not durable is kept and committed again, at growing intervals.
     pub fn step(&mut self, now: Time, caught_up: bool) -> anyhow::Result<Stepped> {
         let mut stepped = Stepped::default();
+        if self.unsaved.as_ref().is_some_and(|unsaved| unsaved.waits(now)) {
+            return Ok(stepped);
+        }
+        self.save_unsaved(now, &mut stepped)?;
+        if self.unsaved.is_some() {
+            return Ok(stepped);
+        }
         for judged in 0.. {
             stepped.more = judged == TICKS_PER_STEP_MAX;
             if stepped.more {
@@ -238,17 +286,20 @@ impl Engine {
                 let behind = now.micros_since(tick.second.end());
                 let backlog = !caught_up && behind > BACKLOG_AFTER.as_micros() as i64;
                 self.commit_step(step, now, backlog, &mut stepped)?;
+                if self.unsaved.is_some() {
+                    return Ok(stepped);
+                }
             }
         }
         self.take_late_rejects();
         if caught_up && !stepped.more && self.planner.has_withheld() {
             let (orders, silent) = self.planner.release();
-            stepped.ordered |= !orders.is_empty();
             stepped.silent = silent;
-            self.commit(Vec::new(), orders, Vec::new(), now)?;
+            self.commit(Vec::new(), orders, Vec::new(), now, &mut stepped)?;
         }
-        if self.dirty && now.micros_since(self.committed_at) >= CHECKPOINT_EVERY.as_micros() as i64 {
-            self.checkpoint(now)?;
+        let is_due = now.micros_since(self.committed_at) >= CHECKPOINT_EVERY.as_micros() as i64;
+        if self.dirty && self.unsaved.is_none() && is_due {
+            self.commit(Vec::new(), Vec::new(), Vec::new(), now, &mut stepped)?;
         }
         Ok(stepped)
     }
@@ -263,15 +314,25 @@ impl Engine {
         let mut transitions: Vec<_> = step.transitions.into_iter().map(|it| (it, now)).collect();
         self.planted.rename(&mut transitions);
         let orders = self.planner.plan(&transitions, backlog, !step.evidence.is_empty());
-        stepped.ordered |= !orders.is_empty();
-        self.totals.transitions += transitions.len() as u64;
-        stepped.transitions.extend(transitions.iter().cloned());
-        self.commit(transitions, orders, step.evidence, now)
+        self.commit(transitions, orders, step.evidence, now, stepped)
     }
 
-    /// Makes everything judged so far durable.
+    /// Makes everything judged so far durable, or fails.
     pub fn checkpoint(&mut self, now: Time) -> anyhow::Result<()> {
-        self.commit(Vec::new(), Vec::new(), Vec::new(), now)
+        let mut stepped = Stepped::default();
+        self.save_unsaved(now, &mut stepped)?;
+        if self.unsaved.is_none() {
+            self.commit(Vec::new(), Vec::new(), Vec::new(), now, &mut stepped)?;
+        }
+        match &self.unsaved {
+            None => Ok(()),
+            Some(unsaved) => Err(NotDurable { error: unsaved.error.clone() }.into()),
+        }
+    }
+
+    /// Why what was decided is not durable yet, if it is not.
+    pub fn unsaved(&self) -> Option<&str> {
+        self.unsaved.as_ref().map(|unsaved| unsaved.error.as_str())
     }
 
     fn commit(
@@ -280,6 +341,7 @@ impl Engine {
         deliveries: Vec<NewDelivery>,
         evidence: Vec<plimsoll_model::evidence::Evidence>,
         now: Time,
+        stepped: &mut Stepped,
     ) -> anyhow::Result<()> {
         let Some(tick) = self.last_tick else { return Ok(()) };
         self.marks.extend(self.merge.take_marks());
@@ -304,12 +366,35 @@ impl Engine {
             rejects_beyond: std::mem::take(&mut self.rejects_beyond),
             ..Commit::default()
         };
+        self.dirty = false;
+        self.unsaved = Some(Unsaved { commit, attempts: 0, retry_at: now, error: String::new() });
+        self.save_unsaved(now, stepped)
+    }
+
+    /// Commits what is not durable. On a full disk it stays as it is, for the next time; any other
+    /// failure ends the engine.
+    fn save_unsaved(&mut self, now: Time, stepped: &mut Stepped) -> anyhow::Result<()> {
+        let Some(unsaved) = &mut self.unsaved else { return Ok(()) };
         let started = std::time::Instant::now();
-        locked(&self.store).commit(&commit)?;
+        let committed = save(&mut locked(&self.store), &unsaved.commit);
         metrics::histogram!(metric::COMMIT_SECONDS.name).record(started.elapsed());
+        if let Err(error) = committed {
+            self.totals.commit_failures += 1;
+            let wait = FULL_RETRY.saturating_mul(1 << unsaved.attempts.min(8)).min(FULL_RETRY_MAX);
+            unsaved.attempts += 1;
+            unsaved.retry_at = now.plus(wait);
+            unsaved.error = error.to_string();
+            let is_full = matches!(error, plimsoll_store::Error::Full { .. });
+            return if is_full { Ok(()) } else { Err(error.into()) };
+        }
         self.totals.commits += 1;
         self.committed_at = now;
-        self.dirty = false;
+        let commit = self.unsaved.take().expect("it was there above").commit;
+        stepped.ordered |= !commit.deliveries.is_empty();
+        for (transition, _) in &commit.transitions {
+            self.totals.transitions[transition.change as usize] += 1;
+        }
+        stepped.transitions.extend(commit.transitions);
         Ok(())
     }
 
@@ -369,6 +454,22 @@ impl Engine {
             }] += 1;
         }
         counts
+    }
+}
+
+/// The commit; on a full disk once more, with the space that was set aside for that.
+fn save(store: &mut Store, commit: &Commit) -> Result<(), plimsoll_store::Error> {
+    match store.commit(commit) {
+        Err(plimsoll_store::Error::Full { source }) => {
+            if !store.release_ballast()? {
+                return Err(plimsoll_store::Error::Full { source });
+            }
+            tracing::error!(
+                "the disk of the data directory is full; the space set aside for this is in use: free some"
+            );
+            store.commit(commit)
+        }
+        result => result,
     }
 }
 

@@ -51,6 +51,9 @@ pub struct ExpectedIncident {
     pub severity: Severity,
     /// When it must open.
     pub opened: Window,
+    /// When it must first be a page; anything goes if not set.
+    #[serde(default)]
+    pub paged: Option<Window>,
     /// When it must end; `never` if it must stay open, anything goes if not set.
     #[serde(default)]
     pub resolved: Option<Resolved>,
@@ -197,6 +200,7 @@ impl fmt::Display for Failure {
 struct Seen<'a> {
     opened: &'a Transition,
     last: &'a Transition,
+    paged_at: Option<Second>,
     resolved_at: Option<Second>,
 }
 
@@ -260,14 +264,22 @@ fn incidents(transitions: &[Transition]) -> Vec<Seen<'_>> {
     let mut seen: BTreeMap<IncidentId, Seen<'_>> = BTreeMap::new();
     for transition in transitions {
         let ended = (transition.change == Change::Resolved).then_some(transition.as_of);
+        let is_page = transition.severity_peak == Severity::Page && ended.is_none();
+        let paged = is_page.then_some(transition.as_of);
         match seen.get_mut(&transition.incident) {
             Some(seen) => {
                 seen.last = transition;
+                seen.paged_at = seen.paged_at.or(paged);
                 seen.resolved_at = ended;
             }
             None => {
                 order.push(transition.incident);
-                let new = Seen { opened: transition, last: transition, resolved_at: ended };
+                let new = Seen {
+                    opened: transition,
+                    last: transition,
+                    paged_at: paged,
+                    resolved_at: ended,
+                };
                 seen.insert(transition.incident, new);
             }
         }
@@ -305,12 +317,21 @@ fn misses(wanted: &ExpectedIncident, seen: &Seen<'_>) -> Vec<String> {
     if !wanted.opened.contains(opened.as_of) {
         misses.push(format!("it opened at {}", opened.as_of));
     }
+    match (wanted.paged, seen.paged_at) {
+        (Some(window), Some(at)) if !window.contains(at) => {
+            misses.push(format!("it first was a page at {at} and should be {window}"));
+        }
+        (Some(window), None) => {
+            misses.push(format!("it never was a page and should be {window}"));
+        }
+        _ => {}
+    }
     match (wanted.resolved, seen.resolved_at) {
         (Some(Resolved::Never), Some(at)) => {
             misses.push(format!("it was resolved at {at} and should stay open"));
         }
         (Some(Resolved::Within(window)), Some(at)) if !window.contains(at) => {
-            misses.push(format!("it was resolved at {at} and not {window}"));
+            misses.push(format!("it was resolved at {at} and should be {window}"));
         }
         (Some(Resolved::Within(window)), None) => {
             misses.push(format!("it was never resolved and should be {window}"));
@@ -483,6 +504,29 @@ mod tests {
                 "expected a growth_to_limit page naming service.name issuer and release 2.14 between 2024-03-21T14:58:00Z and 2024-03-21T15:40:00Z, but it opened at 2024-03-21T15:41:00Z; it was never resolved and should be not after 2024-03-21T16:00:00Z",
             ],
         );
+    }
+
+    #[test]
+    fn a_page_that_comes_after_the_opening_has_a_time_of_its_own() {
+        let opened = "opened: {";
+        assert!(WANTED.contains(opened), "{WANTED}");
+        let early = "paged: {not_after: 2024-03-21T15:15:00Z}, opened: {";
+        let wanted = expected(&WANTED.replacen(opened, early, 1));
+        let said = |pages: [Severity; 3]| {
+            let changes = [(Opened, 10), (Change::Updated, 20), (Ended, 50)];
+            let transitions: Vec<_> = (changes.into_iter().zip(pages))
+                .map(|((change, minute), severity_peak)| Transition {
+                    severity_peak,
+                    ..transition(1, change, minute, "issuer")
+                })
+                .collect();
+            compare(&wanted, &transitions).iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        use Severity::{Page, Ticket};
+        assert_eq!(said([Page, Page, Page]), Vec::<String>::new());
+        let late = said([Ticket, Page, Page]).join("");
+        let sentence = "it first was a page at 2024-03-21T15:18:00Z and should be not after 2024-03-21T15:15:00Z";
+        assert!(late.ends_with(sentence), "{late}");
     }
 
     #[test]

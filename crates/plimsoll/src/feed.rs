@@ -66,8 +66,9 @@ pub fn file_partitions(config: &Config) -> Vec<FilePartition> {
 /// An error ends the stream as its last item; a stream that ends without one is complete.
 pub fn spawn(file: &FilePartition, start: i64) -> anyhow::Result<Receiver<anyhow::Result<Batch>>> {
     let parser = Parser::new(&file.source, &file.config)?;
-    let mut source = open(&file.path, file.id, start)
-        .with_context(|| format!("source `{}`: cannot read `{}`", file.source, file.path.display()))?;
+    let mut source = open(&file.path, file.id, start).with_context(|| {
+        format!("source `{}`: cannot read `{}`", file.source, file.path.display())
+    })?;
     let (sender, receiver) = sync_channel(BATCHES_WAITING_MAX);
     let path = file.path.clone();
     let name = format!("read {}", file.source);

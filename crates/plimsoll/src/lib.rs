@@ -15,6 +15,7 @@ pub mod metric;
 pub mod outbox;
 pub mod output;
 pub mod plan;
+pub mod progress;
 pub mod replay;
 pub mod run;
 pub mod story;

@@ -19,6 +19,31 @@ pub enum Decision {
     SetAside(PartitionId),
 }
 
+/// How a partition stands to the clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// Ticks wait for it.
+    Alive,
+    /// It is silent at its end, and ticks do not wait for it.
+    Idle,
+    /// It has unread records and makes no progress; ticks do not wait for it.
+    SetAside,
+}
+
+impl Standing {
+    /// Every standing.
+    pub const ALL: [Standing; 3] = [Standing::Alive, Standing::Idle, Standing::SetAside];
+
+    /// The word in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Standing::Alive => "alive",
+            Standing::Idle => "idle",
+            Standing::SetAside => "set_aside",
+        }
+    }
+}
+
 /// Watches the partitions of a running pipeline.
 #[derive(Debug, Default)]
 pub struct Liveness {
@@ -68,6 +93,24 @@ impl Liveness {
     /// the clock, so what came into it since would be applied later than by an undisturbed run.
     pub fn all_answered(&self) -> bool {
         self.partitions.values().all(|watch| watch.answered || !watch.holds_clock)
+    }
+
+    /// Nothing could be read since the last call, because what was read before waits for the disk:
+    /// that is nobody's silence.
+    pub fn hold(&mut self, now: Duration) {
+        for watch in self.partitions.values_mut() {
+            watch.heard_at = now;
+        }
+        self.all_silent_since = None;
+    }
+
+    /// How each partition stands.
+    pub fn standings(&self) -> impl Iterator<Item = (PartitionId, Standing)> {
+        self.partitions.iter().map(|(id, watch)| match watch {
+            Watch { holds_clock: true, .. } => (*id, Standing::Alive),
+            Watch { at_end: true, .. } => (*id, Standing::Idle),
+            Watch { .. } => (*id, Standing::SetAside),
+        })
     }
 
     /// Whether every partition stands at its end.
@@ -169,6 +212,17 @@ mod tests {
         let mut liveness = two_partitions();
         liveness.at_end(Q);
         assert_eq!(liveness.decide(seconds(60)), [Decision::SetAside(P), Decision::Idle(Q)]);
+    }
+
+    #[test]
+    fn a_full_disk_is_nobodys_silence() {
+        let mut liveness = two_partitions();
+        liveness.at_end(Q);
+        liveness.hold(seconds(60));
+        assert_eq!(liveness.decide(seconds(119)), [Decision::Idle(Q)]);
+        assert_eq!(liveness.decide(seconds(120)), [Decision::SetAside(P)]);
+        let standings: Vec<_> = liveness.standings().collect();
+        assert_eq!(standings, [(P, Standing::SetAside), (Q, Standing::Idle)]);
     }
 
     #[test]

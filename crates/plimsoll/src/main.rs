@@ -5,7 +5,6 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::Parser;
 use plimsoll::cli::{self, Cli, Command};
 use plimsoll::config::{Config, Problems, Purpose};
 use plimsoll::exit::Exit;
@@ -15,8 +14,8 @@ use plimsoll_deliver::ClickHouse;
 use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    if let Err(error) = start_log(&cli.global) {
+    let cli = Cli::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    if let Err(error) = start_log(&cli) {
         eprintln!("plimsoll: {error:#}");
         return Exit::Internal.into();
     }
@@ -139,18 +138,20 @@ fn print_lines(config: &Config, levels: bool) -> anyhow::Result<()> {
 fn test_folders(test: &cli::Test) -> anyhow::Result<Exit> {
     let mut exit = Exit::Ok;
     for path in &test.folders {
-        for folder in golden::folders(path)? {
+        for folder in golden::cases(path)? {
             let config = load(&folder.join("pipeline.yaml"), Purpose::Replay)?;
             let expected = Expected::load(&folder.join("expected.yaml"))?;
             let outcome = golden::replay(&config, Some(&expected))?;
             let verdict = if outcome.failures.is_empty() { "ok" } else { "FAILED" };
-            println!("{} … {verdict}", folder.display());
+            let mut out = io::stdout().lock();
+            writeln!(out, "{} … {verdict}", folder.display())?;
             if !outcome.failures.is_empty() {
                 exit = Exit::Findings;
                 for failure in &outcome.failures {
-                    println!("  {failure}");
+                    writeln!(out, "  {failure}")?;
                 }
-                print!("{}", outcome.story.text(&outcome.pipeline, &outcome.report, outcome.took));
+                let story = outcome.story.text(&outcome.pipeline, &outcome.report, outcome.took);
+                out.write_all(story.as_bytes())?;
             }
         }
     }
@@ -182,27 +183,31 @@ fn migrate_tables(migrate: &cli::Migrate) -> anyhow::Result<Exit> {
 fn load(file: &Path, purpose: Purpose) -> anyhow::Result<Config> {
     let (config, warnings) = Config::load_for(file, purpose)?;
     for warning in &warnings {
-        tracing::warn!(file = %file.display(), "{}", warning.what);
+        tracing::warn!("{}: {}", file.display(), warning.what);
     }
     Ok(config)
 }
 
-fn start_log(global: &cli::Global) -> anyhow::Result<()> {
-    let level = match global.verbose {
-        0 => "info,rdkafka=warn",
+/// A log for `run`; what a person should know from commands that end by themselves.
+fn start_log(cli: &Cli) -> anyhow::Result<()> {
+    let is_run = matches!(cli.command, Command::Run(_));
+    let level = match cli.global.verbose {
+        0 if is_run => "info,rdkafka=warn",
+        0 => "warn",
         1 => "debug,rdkafka=info",
         _ => "trace",
     };
     let filter = tracing_subscriber::EnvFilter::try_new(level)?;
     let log = tracing_subscriber::fmt().with_writer(io::stderr).with_env_filter(filter);
-    let is_text = match global.log_format {
-        cli::LogFormat::Auto => io::stderr().is_terminal(),
+    let is_text = match cli.global.log_format {
+        cli::LogFormat::Auto => !is_run || io::stderr().is_terminal(),
         cli::LogFormat::Text => true,
         cli::LogFormat::Json => false,
     };
     if is_text {
         let color = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        log.with_ansi(color).with_target(false).init();
+        let log = log.with_ansi(color).with_target(false);
+        if is_run { log.init() } else { log.without_time().init() }
     } else {
         log.json().flatten_event(true).init();
     }
@@ -217,12 +222,21 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 /// Which exit code says what went wrong.
 fn exit_of(error: &anyhow::Error) -> Exit {
     let is = |what: fn(&(dyn std::error::Error + 'static)) -> bool| error.chain().any(what);
+    let of_store = error.chain().find_map(|cause| cause.downcast_ref::<plimsoll_store::Error>());
     if is(|cause| cause.is::<Problems>() || cause.is::<plimsoll::config::OverrideError>()) {
         Exit::Configuration
+    } else if let Some(error) = of_store {
+        match error {
+            plimsoll_store::Error::OtherPipeline { .. } => Exit::Configuration,
+            plimsoll_store::Error::Conflict { .. } | plimsoll_store::Error::Invalid(_) => {
+                Exit::Internal
+            }
+            _ => Exit::Unavailable,
+        }
     } else if is(|cause| {
         cause.is::<plimsoll_deliver::Error>()
             || cause.is::<plimsoll_ingest::Error>()
-            || cause.is::<plimsoll_store::Error>()
+            || cause.is::<golden::FolderError>()
             || cause.is::<io::Error>()
     }) {
         Exit::Unavailable

@@ -72,14 +72,10 @@ metrics_table! {
         "Records that were read well and say nothing about a resource", "";
     RECORDS_REJECTED: "plimsoll_records_rejected_total", Counter, Count, ["source", "reason"],
         "Records that could not be used, by reason", "Read the kept excerpts; `lost` means that retention was faster than we were.";
-    ROWS_LATE: "plimsoll_rows_late_total", Counter, Count, ["source"],
-        "Rows that came later than `reorder` allows and were applied at a later tick", "Grows steadily: raise `reorder` of the source.";
     PARTITIONS: "plimsoll_partitions", Gauge, Count, ["source", "state"],
-        "Partitions by state: alive, idle, set_aside, finished", "Any in `set_aside`: it has unread records but makes no progress; look at the broker.";
-    PARTITION_LAG: "plimsoll_partition_lag_records", Gauge, Count, ["source", "partition"],
-        "Records between the reader and the end of the partition", "Grows for long: more arrives than this machine reads; give it more cores. ClickHouse is never the cause.";
+        "Partitions by state: alive, idle, set_aside", "Any in `set_aside`: it has unread records but makes no progress; look at the broker.";
     LAG: "plimsoll_lag_seconds", Gauge, Seconds, [],
-        "Wall clock minus the last closed tick: how old the newest verdict can be", "Above a minute: some partition holds the clock; see plimsoll_partitions and plimsoll_partition_lag_records.";
+        "Wall clock minus the last closed tick: how old the newest verdict can be", "Above a minute: a partition holds the clock, see plimsoll_partitions; or more arrives than this machine judges, give it more cores.";
     TICKS_CLOSED: "plimsoll_ticks_closed_total", Counter, Count, [],
         "Seconds of event time that were judged", "Stands still: nothing is judged; see plimsoll_lag_seconds.";
     ROWS_PENDING: "plimsoll_rows_pending", Gauge, Count, [],
@@ -91,27 +87,25 @@ metrics_table! {
     RESOURCE_USABLE: "plimsoll_resource_units_usable", Gauge, Count, ["resource"],
         "Units of a resource that can be held: its limit minus what is reserved", "Absent: no limit is known, so no time to exhaustion can be given; set `limit`.";
     HOLDERS: "plimsoll_holders", Gauge, Count, ["resource"],
-        "Holders that the ledger remembers", "";
-    SESSIONS: "plimsoll_sessions", Gauge, Count, ["resource"],
-        "Open sessions that the ledger knows by their id", "";
+        "Holders that hold something now", "";
     LEDGER_DOUBT: "plimsoll_ledger_doubts", Gauge, Count, ["resource"],
         "Reasons why the ledger's count may be off", "Not zero for long: the incident texts say why; often a log that lacks connection lines.";
     INCIDENTS_OPEN: "plimsoll_incidents_open", Gauge, Count, ["severity"],
         "Incidents that are open", "";
     TRANSITIONS: "plimsoll_transitions_total", Counter, Count, ["change"],
-        "Changes of incidents: opened, updated, resolved", "";
+        "Changes of incidents that are durable: opened, updated, resolved", "";
     COMMITS: "plimsoll_commits_total", Counter, Count, [],
         "Transactions of the store", "";
     COMMIT_SECONDS: "plimsoll_commit_seconds", Histogram, Seconds, [],
         "Time that one durable commit took", "Above a second: the disk is slow or full; pages are late by as much.";
     COMMIT_FAILURES: "plimsoll_commit_failures_total", Counter, Count, [],
-        "Commits that failed", "Any: free the disk or repair it; nothing is sent and nothing is lost meanwhile.";
+        "Commits that failed", "Any: free the disk or repair it; /readyz says which. Nothing new is judged and nothing is lost meanwhile.";
     STORE_BYTES: "plimsoll_store_bytes", Gauge, Bytes, [],
-        "Size of the store's file and its evidence segments", "";
+        "Size of everything in the data directory", "";
     OUTBOX_PENDING: "plimsoll_outbox_pending", Gauge, Count, ["sink"],
         "Deliveries that a sink has not accepted yet", "Grows: the sink is down or refuses; see plimsoll_deliveries_total and /readyz.";
     OUTBOX_OLDEST: "plimsoll_outbox_oldest_seconds", Gauge, Seconds, ["sink"],
-        "Age of the oldest delivery that a sink has not accepted", "Above a minute for a pager: people are not being told; use another channel now.";
+        "Time since the oldest delivery that a sink has not accepted was decided; 0 if there is none", "Above a minute for a pager: people are not being told; use another channel now.";
     DELIVERIES: "plimsoll_deliveries_total", Counter, Count, ["sink", "outcome"],
         "Attempts to deliver, by outcome: accepted, later, refused", "Any `refused`: repetition cannot help; correct the key, address or table and restart.";
     BUILD_INFO: "plimsoll_build_info", Gauge, Count, ["version"],

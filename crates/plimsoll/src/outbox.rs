@@ -53,7 +53,9 @@ pub fn record(
     random: u64,
 ) -> Result<Next, plimsoll_store::Error> {
     let (state, next) = match outcome {
-        Outcome::Accepted { answer } => (DeliveryState::Accepted { at: now, answer }, Next::Proceed),
+        Outcome::Accepted { answer } => {
+            (DeliveryState::Accepted { at: now, answer }, Next::Proceed)
+        }
         Outcome::Refused { error } => (DeliveryState::Refused { at: now, error }, Next::Proceed),
         Outcome::Later { error, .. } if is_planted(Fault::LostAnswerIsRefusal) => {
             (DeliveryState::Refused { at: now, error }, Next::Proceed)

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use plimsoll_detect::Judge;
-use plimsoll_model::{Dimension, Owner, OwnedHolder, Second, Time, Transition};
+use plimsoll_model::{Dimension, OwnedHolder, Owner, Second, Time, Transition};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -109,9 +109,9 @@ pub fn write_levels(out: &mut impl Write, second: Second, levels: &str) -> io::R
 }
 
 fn dimensions(holder: &OwnedHolder) -> Map<String, Value> {
-    let known = Dimension::ALL.into_iter().filter_map(|dimension| {
-        Some((dimension.name().to_owned(), json!(holder.get(dimension)?)))
-    });
+    let known = Dimension::ALL
+        .into_iter()
+        .filter_map(|dimension| Some((dimension.name().to_owned(), json!(holder.get(dimension)?))));
     known.collect()
 }
 

@@ -12,6 +12,7 @@ use plimsoll_model::{Batch, PartitionId, RejectReason, Row, RowKind, Tick, Time,
 
 use crate::config::Config;
 use crate::feed::{self, FilePartition};
+use crate::progress::Progress;
 
 /// What a replay saw, beside the transitions.
 #[derive(Clone, Debug, Default)]
@@ -104,11 +105,15 @@ pub fn replay(
     }
     let delay = files.iter().map(|file| file.config.reorder).max().unwrap_or_default();
     let mut report = Report::default();
+    let mut progress = Progress::start();
     loop {
         while let Some(tick) = merge.next_tick() {
             report.ticks += 1;
             report.note_refusals(&tick);
             let step = judge.step(&tick);
+            if !step.transitions.is_empty() {
+                progress.clear();
+            }
             for transition in &step.transitions {
                 on_transition(transition, decided_at(&tick, delay))?;
             }
@@ -121,7 +126,9 @@ pub fn replay(
         for partition in waiting {
             read_on(partition, &files, &mut feeds, &mut merge, &mut report)?;
         }
+        progress.show(report.records);
     }
+    progress.clear();
     let rejects = merge.take_rejects();
     for reject in &rejects.kept {
         report.rejects[reject.reason as usize] += 1;

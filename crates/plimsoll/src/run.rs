@@ -38,10 +38,10 @@ pub async fn run(config: Config, cancel: CancellationToken) -> anyhow::Result<()
     let store: SharedStore = Arc::new(std::sync::Mutex::new(store));
     let health = Health::default();
     let wake = Arc::new(Notify::new());
-    let listener = tokio::net::TcpListener::bind(config.listen)
-        .await
-        .with_context(|| format!("cannot listen on `{}`: choose another `listen`", config.listen))?;
-    let prometheus = gauges::install()?;
+    let listener = tokio::net::TcpListener::bind(config.listen).await.with_context(|| {
+        format!("cannot listen on `{}`: choose another `listen`", config.listen)
+    })?;
+    let prometheus = gauges::install(&config)?;
     tracing::info!(address = %listener.local_addr()?, pipeline = config.name, "listening");
 
     let version = plimsoll_console::Version {

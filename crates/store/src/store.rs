@@ -294,13 +294,14 @@ impl Store {
         }
     }
 
-    /// Gives the ballast's space back, so that a last commit can succeed on a full disk. It is
-    /// taken again when the store is opened the next time.
-    pub fn release_ballast(&mut self) -> Result<(), Error> {
-        if self.disk.list()?.iter().any(|name| name == BALLAST_FILE) {
+    /// Gives the ballast's space back, so that a last commit can succeed on a full disk; `false`
+    /// if there is none (any more). It is taken again when the store is opened the next time.
+    pub fn release_ballast(&mut self) -> Result<bool, Error> {
+        let has_ballast = self.disk.list()?.iter().any(|name| name == BALLAST_FILE);
+        if has_ballast {
             self.disk.delete(BALLAST_FILE)?;
         }
-        Ok(())
+        Ok(has_ballast)
     }
 
     /// One durable transaction.

@@ -184,6 +184,11 @@ impl Merge {
         })
     }
 
+    /// How many rows wait for their tick to close.
+    pub fn pending_rows(&self) -> usize {
+        self.partitions.values().map(Partition::waiting_rows).sum()
+    }
+
     /// The partitions that must deliver, or be declared idle, before the next tick can close.
     pub fn waiting_for(&self) -> Vec<PartitionId> {
         let waiting = self.partitions.values().filter(|partition| self.is_waiting_for(partition));

@@ -51,17 +51,25 @@ pub(super) struct Judging {
     pub cancel: CancellationToken,
 }
 
+/// The data directory's name in `/readyz`.
+const STORE: &str = "store";
+
 /// Reads and judges until the stop. On return, everything judged is durable.
 pub(super) fn judge(config: &Config, judging: Judging) -> anyhow::Result<()> {
     let started = Instant::now();
     let topics = kafka::partitions(config, &judging.health, &judging.cancel)?;
+    if judging.cancel.is_cancelled() {
+        // Without its partitions the engine must not write a checkpoint.
+        return Ok(());
+    }
     let files = feed::file_partitions(config);
     let partitions = topics
         .iter()
         .map(|topic| (topic.id, feed::partition_settings(&topic.config)))
         .chain(files.iter().map(|file| (file.id, feed::partition_settings(&file.config))))
         .collect();
-    let read: Vec<PartitionId> = topics.iter().map(|it| it.id).chain(files.iter().map(|it| it.id)).collect();
+    let read: Vec<PartitionId> =
+        topics.iter().map(|it| it.id).chain(files.iter().map(|it| it.id)).collect();
     let mut engine = open_engine(config, partitions, &judging.store)?;
     let mut liveness = Liveness::default();
     for topic in &topics {
@@ -77,11 +85,16 @@ pub(super) fn judge(config: &Config, judging: Judging) -> anyhow::Result<()> {
     follow::spawn(&files, resume, &sender, &paused, &judging.cancel)?;
     drop(sender);
     judging.health.set("judge", State::Ok);
+    judging.health.set(STORE, State::Ok);
+    let mut storing = Storing { health: judging.health.clone(), was_full: false };
     judging.wake.notify_waiters();
 
     let mut last_wall = Second(0);
     while !judging.cancel.is_cancelled() {
         let open = take_events(&events, &mut engine, &mut liveness, &judging.health, started)?;
+        if engine.unsaved().is_some() {
+            liveness.hold(started.elapsed());
+        }
         for decision in liveness.decide(started.elapsed()) {
             apply(decision, &mut engine);
         }
@@ -97,21 +110,29 @@ pub(super) fn judge(config: &Config, judging: Judging) -> anyhow::Result<()> {
             judging.wake.notify_waiters();
         }
         if stepped.silent.incidents > 0 {
-            tracing::warn!(incidents = stepped.silent.incidents, "opened and ended inside the backlog; recorded, not paged");
+            tracing::warn!(
+                incidents = stepped.silent.incidents,
+                "opened and ended inside the backlog; recorded, not paged"
+            );
         }
         for (transition, _) in &stepped.transitions {
             tracing::info!(incident = %transition.incident, sequence = transition.sequence,
                 change = transition.change.name(), reason = transition.reason.name(),
                 headline = transition.headline, "incident");
         }
+        storing.say(&engine);
         set_paused(&paused, read.iter().copied(), &engine);
         judging.health.beat();
         let wall = clock::now().second();
         if wall != last_wall {
             last_wall = wall;
-            super::gauges::publish(config, &engine, &judging.store, clock::now())?;
+            super::gauges::publish(config, &engine, &liveness, &judging.store, clock::now())?;
         }
-        if !open && engine.merge().waiting_for().is_empty() && !stepped.more {
+        if !open
+            && engine.unsaved().is_none()
+            && engine.merge().waiting_for().is_empty()
+            && !stepped.more
+        {
             break;
         }
     }
@@ -166,11 +187,34 @@ fn apply(decision: Decision, engine: &mut Engine) {
     }
 }
 
-fn set_paused(
-    paused: &Paused,
-    partitions: impl Iterator<Item = PartitionId>,
-    engine: &Engine,
-) {
-    let full = partitions.filter(|id| !engine.merge().has_room(*id)).collect();
+fn set_paused(paused: &Paused, partitions: impl Iterator<Item = PartitionId>, engine: &Engine) {
+    let is_stopped = engine.unsaved().is_some();
+    let full = partitions.filter(|id| is_stopped || !engine.merge().has_room(*id)).collect();
     *paused.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = full;
+}
+
+/// Says in `/readyz` and in the log whether decisions become durable.
+struct Storing {
+    health: Health,
+    was_full: bool,
+}
+
+impl Storing {
+    fn say(&mut self, engine: &Engine) {
+        match engine.unsaved() {
+            Some(error) if !self.was_full => {
+                tracing::error!(
+                    error,
+                    "nothing is judged until what was decided is durable; retrying"
+                );
+                report(&self.health, STORE, Some(error.to_owned()));
+            }
+            None if self.was_full => {
+                tracing::info!("what was decided is durable again");
+                report(&self.health, STORE, None);
+            }
+            _ => {}
+        }
+        self.was_full = engine.unsaved().is_some();
+    }
 }

@@ -137,7 +137,9 @@ pub(super) fn spawn(
         let mine = mine.collect::<anyhow::Result<Vec<_>>>()?;
         let sender = sender.clone();
         let name = format!("parse {number}");
-        std::thread::Builder::new().name(name).spawn(move || parse(&raw_receiver, mine, &sender))?;
+        std::thread::Builder::new()
+            .name(name)
+            .spawn(move || parse(&raw_receiver, mine, &sender))?;
         raws.push(raw_sender);
     }
     let reader = Reader {
@@ -216,15 +218,19 @@ impl Reader {
             KafkaEvent::Lost { partition, from, to } => {
                 let name = self.name(partition);
                 let detail = format!("{name}: offsets {from}..{to} are gone from the broker");
-                tracing::error!(partition = name, from, to, "records are lost: retention was faster");
+                tracing::error!(
+                    partition = name,
+                    from,
+                    to,
+                    "records are lost: retention was faster"
+                );
                 let mut lost = RawBatch::new(partition);
                 lost.push_refused(from, RejectReason::Lost, detail, &[], 0);
                 lost.next_offset = to;
                 self.raw(partition, Raw::Batch(lost))
             }
-            KafkaEvent::TopicMissing { topic, .. } => {
-                self.failing(format!("topic `{topic}` does not exist; create it, or correct `kafka:`"))
-            }
+            KafkaEvent::TopicMissing { topic, .. } => self
+                .failing(format!("topic `{topic}` does not exist; create it, or correct `kafka:`")),
             KafkaEvent::Error { text, .. } => self.failing(text),
         }
     }

@@ -7,14 +7,15 @@ use std::time::Duration;
 use plimsoll_console::Health;
 use plimsoll_deliver::{ClickHouse, PagerDuty, Sink};
 use plimsoll_model::{Delivery, Outcome, Payload};
+use plimsoll_store::Error;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{report, with_store};
-use crate::config::{Config, ReceiverConfig};
-use crate::engine::SharedStore;
-use crate::outbox::{self, Next};
 use crate::clock;
+use crate::config::{Config, ReceiverConfig};
+use crate::engine::{FULL_RETRY_MAX, SharedStore};
+use crate::outbox::{self, Next};
 
 /// A sink's loop looks into the outbox at least this often, even if nobody woke it.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -45,9 +46,15 @@ pub(super) async fn deliver(outlet: Outlet, cancel: CancellationToken) -> anyhow
     let name = outlet.sink.name().to_owned();
     loop {
         let woken = outlet.wake.notified();
-        let due = with_store(&outlet.store, |store| outbox::next(store, &name))?;
+        let due = match with_store(&outlet.store, |store| outbox::next(store, &name)) {
+            // The judge opens the store again as soon as the disk has space.
+            Err(Error::Full { .. }) => None,
+            due => due?,
+        };
         let pause = match due {
-            Some((delivery, attempts)) => attempt(&outlet, &name, &delivery, attempts, &cancel).await?,
+            Some((delivery, attempts)) => {
+                attempt(&outlet, &name, &delivery, attempts, &cancel).await?
+            }
             None => Some(LOOK_EVERY),
         };
         let Some(pause) = pause else { continue };
@@ -71,7 +78,10 @@ async fn attempt(
 ) -> anyhow::Result<Option<Duration>> {
     let evidence = match &delivery.payload {
         Payload::Rows { segment: Some(segment), .. } => {
-            with_store(&outlet.store, |store| store.segment(segment))?
+            match with_store(&outlet.store, |store| store.segment(segment)) {
+                Err(Error::Full { .. }) => return Ok(Some(LOOK_EVERY)),
+                segment => segment?,
+            }
         }
         _ => None,
     };
@@ -84,21 +94,55 @@ async fn attempt(
         Outcome::Accepted { .. } => report(&outlet.health, name, None),
         Outcome::Later { error, .. } => {
             report(&outlet.health, name, Some(error.clone()));
-            tracing::warn!(sink = name, delivery = delivery.sequence, attempts, error, "delivery failed; it will be repeated");
+            tracing::warn!(
+                sink = name,
+                delivery = delivery.sequence,
+                attempts,
+                error,
+                "delivery failed; it will be repeated"
+            );
         }
         Outcome::Refused { error } => {
             report(&outlet.health, name, Some(error.clone()));
-            tracing::error!(sink = name, delivery = delivery.sequence, key = delivery.key, error, "delivery refused; it stays in the outbox as refused");
+            tracing::error!(
+                sink = name,
+                delivery = delivery.sequence,
+                key = delivery.key,
+                error,
+                "delivery refused; it stays in the outbox as refused"
+            );
         }
     }
-    let random = RandomState::new().hash_one(delivery.sequence);
-    let next = with_store(&outlet.store, |store| {
-        outbox::record(store, delivery, attempts, outcome, clock::now(), random)
-    })?;
-    Ok(match next {
-        Next::Proceed => None,
-        Next::RetryAfter(delay) => Some(delay),
+    Ok(match record(outlet, delivery, attempts, &outcome, cancel).await? {
+        Some(Next::Proceed) => None,
+        Some(Next::RetryAfter(delay)) => Some(delay),
+        None => Some(LOOK_EVERY),
     })
+}
+
+/// Makes the answer durable. A full disk does not make us send again: it is waited for, until the
+/// program ends; then `None`, and the receiver is asked once more after the next start.
+async fn record(
+    outlet: &Outlet,
+    delivery: &Delivery,
+    attempts: u32,
+    outcome: &Outcome,
+    cancel: &CancellationToken,
+) -> anyhow::Result<Option<Next>> {
+    let random = RandomState::new().hash_one(delivery.sequence);
+    loop {
+        let recorded = with_store(&outlet.store, |store| {
+            outbox::record(store, delivery, attempts, outcome.clone(), clock::now(), random)
+        });
+        match recorded {
+            Err(Error::Full { .. }) => {}
+            recorded => return Ok(Some(recorded?)),
+        }
+        tokio::select! {
+            () = cancel.cancelled() => return Ok(None),
+            () = tokio::time::sleep(FULL_RETRY_MAX) => {}
+        }
+    }
 }
 
 /// Completes `grace` after the stop, so that an attempt under way may still end well.

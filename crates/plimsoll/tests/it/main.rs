@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a test says what failed by panicking")]
 
 mod crash;
+mod full;
 mod order;
 #[path = "../parts/mod.rs"]
 mod parts;
