@@ -58,7 +58,7 @@ impl Default for GrowthSettings {
             severity: Severity::Page,
             evidence: 3.6,
             rise_min: 6.0,
-            page_share: 0.2,
+            page_share: 1.0 / 3.0,
             ticket_share: 0.1,
             ticket_horizon: 96.0,
             relentless: 0.9,
@@ -265,7 +265,14 @@ impl Growth {
         if self.seasonal(case) {
             return Some(Explanation::Seasonal);
         }
-        if case.now_s - case.history.known_from_s < i64::from(self.settings.warm_up_s) {
+        let known_from_s = case.history.known_from_s;
+        let rise = &case.suspect.rise;
+        // A rise is told from the filling of an empty server by the calm before it: as long as the
+        // rise itself, or as long as a wave may take.
+        let calm_s = (rise.length_s() as i64).min(i64::from(self.settings.wave_s));
+        if case.now_s - known_from_s < i64::from(self.settings.warm_up_s)
+            || rise.onset_s - known_from_s < calm_s
+        {
             return Some(Explanation::WarmUp);
         }
         let around = Surroundings {
