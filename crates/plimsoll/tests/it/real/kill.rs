@@ -24,10 +24,10 @@ const KILLS: usize = 50;
 const LIFE_MS: (u64, u64) = (100, 1_500);
 
 /// Databases, each with a leak of its own, one after the other.
-const DATABASES: usize = 5;
+const DATABASES: usize = 8;
 
 /// Seconds between two leaks.
-const APART_S: i64 = 50;
+const APART_S: i64 = 30;
 
 /// How much faster than the records say they are sent: about as long as the kills take.
 const SPEED: f64 = 11.0;
