@@ -29,7 +29,7 @@ const EVENTS_PER_ROUND_MAX: usize = 256;
 #[derive(Debug)]
 pub enum Event {
     /// Parsed records of one partition.
-    Batch(Batch),
+    Batch(Box<Batch>),
     /// Every record that the partition has was handed over.
     AtEnd(PartitionId),
     /// The partition ends for good.
@@ -157,7 +157,7 @@ fn take_events(
         match taken {
             Event::Batch(batch) => {
                 liveness.heard(batch.partition, started.elapsed());
-                engine.push(batch);
+                engine.push(*batch);
             }
             Event::AtEnd(partition) => liveness.at_end(partition),
             Event::Finished(partition) => {

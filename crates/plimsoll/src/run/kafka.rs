@@ -175,7 +175,7 @@ fn parse(
             Raw::Batch(raw) => {
                 let mine = parsers.iter_mut().find(|(id, _)| *id == raw.partition);
                 let (_, parser) = mine.expect("a partition is handed to its own parser");
-                Event::Batch(parser.parse(&raw))
+                Event::Batch(Box::new(parser.parse(&raw)))
             }
         };
         if sender.send(event).is_err() {

@@ -24,10 +24,10 @@ const KILLS: usize = 50;
 const LIFE_MS: (u64, u64) = (100, 1_500);
 
 /// Databases, each with a leak of its own, one after the other.
-const DATABASES: usize = 5;
+const DATABASES: usize = 8;
 
 /// Seconds between two leaks.
-const APART_S: i64 = 50;
+const APART_S: i64 = 30;
 
 /// How much faster than the records say they are sent: about as long as the kills take.
 const SPEED: f64 = 11.0;
@@ -41,7 +41,7 @@ const SPOILED_MAX: u32 = 4;
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_kills_lose_and_repeat_nothing() {
     let seed = rand::random();
-    println!("kill: seed {seed}");
+    println!("kill: seed {seed}, {}", binary().display());
     let (kafka, clickhouse) = (KafkaPart::start().await.unwrap(), ClickHousePart::start());
     let receiver = Receiver::start();
     let partitions = estate(seed);
@@ -142,9 +142,14 @@ async fn kill(
     (deciding, sending)
 }
 
+/// The release binary, which `.ci/test` names; without it the one that was built with the test.
+fn binary() -> PathBuf {
+    let release = std::env::var_os("PLIMSOLL_RELEASE_BINARY").map(PathBuf::from);
+    release.unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_plimsoll")))
+}
+
 fn start(config: &Path, life: usize) -> Process {
-    let binary = Path::new(env!("CARGO_BIN_EXE_plimsoll"));
-    let mut command = process::command(binary, None, Orphan::Kill);
+    let mut command = process::command(&binary(), None, Orphan::Kill);
     command.args(["run", "--log-format", "json", "--config"]).arg(config);
     command.env("PAGERDUTY_KEY", "key-of-the-test");
     Process::start("plimsoll", &mut command, &log(config, life)).unwrap()
