@@ -92,19 +92,21 @@ impl<'de> Deserialize<'de> for Key {
                 f.write_str("a key")
             }
             fn visit_str<E>(self, key: &str) -> Result<Key, E> {
-                Ok(Key(match key {
-                    "timestamp" => Some(Field::Timestamp),
-                    "user" => Some(Field::User),
-                    "dbname" => Some(Field::Dbname),
-                    "remote_host" => Some(Field::RemoteHost),
-                    "session_id" => Some(Field::SessionId),
-                    "ps" => Some(Field::Ps),
-                    "session_start" => Some(Field::SessionStart),
-                    "error_severity" => Some(Field::ErrorSeverity),
-                    "state_code" => Some(Field::StateCode),
-                    "message" => Some(Field::Message),
-                    "func_name" => Some(Field::Function),
-                    "application_name" => Some(Field::Application),
+                // One jump by the length leaves one or two names to compare; most keys of a line
+                // are none of these.
+                Ok(Key(match (key.len(), key) {
+                    (9, "timestamp") => Some(Field::Timestamp),
+                    (4, "user") => Some(Field::User),
+                    (6, "dbname") => Some(Field::Dbname),
+                    (11, "remote_host") => Some(Field::RemoteHost),
+                    (10, "session_id") => Some(Field::SessionId),
+                    (2, "ps") => Some(Field::Ps),
+                    (13, "session_start") => Some(Field::SessionStart),
+                    (14, "error_severity") => Some(Field::ErrorSeverity),
+                    (10, "state_code") => Some(Field::StateCode),
+                    (7, "message") => Some(Field::Message),
+                    (9, "func_name") => Some(Field::Function),
+                    (16, "application_name") => Some(Field::Application),
                     _ => None,
                 }))
             }

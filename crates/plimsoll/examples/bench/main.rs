@@ -58,6 +58,7 @@ enum Stage {
     Generate,
     Decode,
     File,
+    FileWithoutGrowth,
     Produce,
     Poll,
     Kafka,
@@ -85,7 +86,8 @@ fn run_stage(stage: Stage, folder: &Path, arguments: &Arguments) -> anyhow::Resu
     match stage {
         Stage::Generate => workload.generate(arguments.lines, arguments.seed),
         Stage::Decode => stages::decode(&workload),
-        Stage::File => stages::file_to_incidents(&workload),
+        Stage::File => stages::file_to_incidents(&workload.config()?),
+        Stage::FileWithoutGrowth => stages::file_to_incidents(&workload.config_without_growth()?),
         Stage::SlowFile => slow::incidents(&workload, 1),
         Stage::SlowKafka => slow::incidents(&workload, kafka::PARTITIONS),
         Stage::Produce => kafka::produce(&workload, broker()?, topic),
@@ -105,7 +107,7 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         made.bytes / made.lines.max(1),
         arguments.seed
     );
-    let mut measured = vec![Stage::Decode, Stage::File];
+    let mut measured = vec![Stage::Decode, Stage::FileWithoutGrowth, Stage::File];
     if let Some(broker) = &arguments.kafka {
         kafka::create_topic(broker, &topic)?;
         run(Stage::Produce)?;

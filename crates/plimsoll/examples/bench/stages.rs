@@ -5,6 +5,7 @@ use std::fs::File;
 use std::hint::black_box;
 use std::io::{BufRead, BufReader};
 
+use plimsoll::config::Config;
 use plimsoll::replay;
 use plimsoll_model::{Change, Transition};
 use serde::{Deserialize, Serialize};
@@ -98,10 +99,9 @@ pub fn decode(workload: &Workload) -> anyhow::Result<Outcome> {
 }
 
 /// From the file to incidents, as `plimsoll replay` goes.
-pub fn file_to_incidents(workload: &Workload) -> anyhow::Result<Outcome> {
+pub fn file_to_incidents(config: &Config) -> anyhow::Result<Outcome> {
     let meter = Meter::start();
     let mut told = Told::default();
-    let config = workload.config()?;
-    let report = replay::replay(&config, |transition, _| told.add(transition), |_, _| Ok(()))?;
+    let report = replay::replay(config, |transition, _| told.add(transition), |_, _| Ok(()))?;
     told.outcome(report.records, &meter)
 }

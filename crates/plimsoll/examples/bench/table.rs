@@ -64,6 +64,7 @@ pub fn name(stage: Stage) -> &'static str {
         Stage::Generate => "generating the lines",
         Stage::Decode => "sonic-rs, six members",
         Stage::File => "file to incidents",
+        Stage::FileWithoutGrowth => "the same, growth detector off",
         Stage::Produce => "producing to Kafka",
         Stage::Poll => "bare rdkafka poll loop",
         Stage::Kafka => "Kafka to incidents",
