@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use plimsoll::engine::{Definition, Engine, FULL_RETRY_MAX, NotDurable, SharedStore, locked};
+use plimsoll::engine::{Definition, Engine, FULL_RETRY_MAX, NotDurable, SharedStore};
 use plimsoll::plan::{Planner, Route};
 use plimsoll_model::{Severity, Time, Transition};
 use plimsoll_store::simulation::{Fate, SimulatedDisk, World};
