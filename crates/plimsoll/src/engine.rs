@@ -217,7 +217,7 @@ impl Engine {
             committed_at: now,
             dirty: false,
             totals: Totals::default(),
-            planted: Planted::default(),
+            planted: Default::default(),
         })
     }
 

@@ -37,6 +37,7 @@ pub async fn run(config: Config, cancel: CancellationToken) -> anyhow::Result<()
         .with_context(|| format!("cannot open `{}`", config.data.display()))?;
     let store: SharedStore = Arc::new(std::sync::Mutex::new(store));
     let health = Health::default();
+    health.set(judge::JUDGE, State::Starting);
     let wake = Arc::new(Notify::new());
     let listener = tokio::net::TcpListener::bind(config.listen).await.with_context(|| {
         format!("cannot listen on `{}`: choose another `listen`", config.listen)

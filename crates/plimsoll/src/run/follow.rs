@@ -62,7 +62,7 @@ fn read_once(
 ) -> anyhow::Result<()> {
     for batch in feed::spawn(file, start)? {
         wait_for_room(file.id, paused, cancel);
-        if cancel.is_cancelled() || sender.send(Event::Batch(batch?)).is_err() {
+        if cancel.is_cancelled() || sender.send(Event::Batch(Box::new(batch?))).is_err() {
             return Ok(());
         }
     }
@@ -98,7 +98,7 @@ fn follow(
         let raw = lines(file.id, &mut offset, &mut skipping, &chunk);
         if let Some(raw) = raw {
             told_end = false;
-            if sender.send(Event::Batch(parser.parse(&raw))).is_err() {
+            if sender.send(Event::Batch(Box::new(parser.parse(&raw)))).is_err() {
                 return Ok(());
             }
             continue;
