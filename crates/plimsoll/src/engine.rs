@@ -217,11 +217,7 @@ impl Engine {
             committed_at: now,
             dirty: false,
             totals: Totals::default(),
-            #[allow(
-                clippy::default_constructed_unit_structs,
-                reason = "it has fields where faults are planted"
-            )]
-            planted: Planted::default(),
+            planted: Default::default(),
         })
     }
 

@@ -234,7 +234,8 @@ fn exit_of(error: &anyhow::Error) -> Exit {
             _ => Exit::Unavailable,
         }
     } else if is(|cause| {
-        cause.is::<plimsoll_deliver::Error>()
+        cause.is::<plimsoll::engine::NotDurable>()
+            || cause.is::<plimsoll_deliver::Error>()
             || cause.is::<plimsoll_ingest::Error>()
             || cause.is::<golden::FolderError>()
             || cause.is::<io::Error>()

@@ -27,6 +27,8 @@ pub struct Report {
     pub rows: u64,
     /// Rejects by reason, in the order of [`RejectReason::ALL`].
     pub rejects: [u64; RejectReason::ALL.len()],
+    /// Records read and rejected, by the source's name.
+    pub sources: BTreeMap<String, (u64, u64)>,
     /// Ticks judged.
     pub ticks: u64,
     /// Every refusal's time, by resource: the first after an incident opened is its consequence.
@@ -49,7 +51,10 @@ impl Report {
         times.iter().copied().filter(|&time| time >= from).min()
     }
 
-    fn count(&mut self, batch: &Batch) {
+    fn count(&mut self, source: &str, batch: &Batch) {
+        let of_source = self.sources.entry(source.to_owned()).or_default();
+        of_source.0 += batch.records;
+        of_source.1 += batch.rejects.len() as u64 + batch.rejects_beyond.iter().sum::<u64>();
         self.records += batch.records;
         self.bytes += batch.bytes;
         self.irrelevant += batch.irrelevant;
@@ -60,6 +65,21 @@ impl Report {
         for reject in &batch.rejects {
             self.rejects[reject.reason as usize] += 1;
         }
+    }
+
+    /// The sources of which nothing came, each as a sentence.
+    pub fn useless_sources(&self) -> Vec<String> {
+        let mut sentences = Vec::new();
+        for (source, &(records, rejected)) in &self.sources {
+            if records == 0 {
+                sentences.push(format!("source `{source}`: no records; is it the right file?"));
+            } else if records == rejected {
+                sentences.push(format!(
+                    "source `{source}`: none of {records} records could be used; is it the right file, and its `format`?"
+                ));
+            }
+        }
+        sentences
     }
 
     fn note_refusals(&mut self, tick: &Tick) {
@@ -99,12 +119,13 @@ pub fn replay(
     let mut merge = Merge::new(settings.correct_within);
     let mut judge = Judge::new(settings);
     let mut feeds = BTreeMap::new();
+    let mut report = Report::default();
     for file in &files {
+        report.sources.entry(file.source.clone()).or_default();
         merge.add(file.id, feed::partition_settings(&file.config), 0);
         feeds.insert(file.id, feed::spawn(file, 0)?);
     }
     let delay = files.iter().map(|file| file.config.reorder).max().unwrap_or_default();
-    let mut report = Report::default();
     let mut progress = Progress::start();
     loop {
         while let Some(tick) = merge.next_tick() {
@@ -136,6 +157,9 @@ pub fn replay(
     for (total, beyond) in report.rejects.iter_mut().zip(rejects.beyond) {
         *total += beyond;
     }
+    for sentence in report.useless_sources() {
+        tracing::warn!("{sentence}");
+    }
     Ok(report)
 }
 
@@ -154,11 +178,10 @@ fn read_on(
     let feed = feeds.get(&partition).expect("the merge knows the partitions that were added");
     match feed.recv() {
         Ok(batch) => {
-            let batch = batch.with_context(|| {
-                let file = files.iter().find(|file| file.id == partition);
-                format!("source `{}`", file.map_or("?", |file| file.source.as_str()))
-            })?;
-            report.count(&batch);
+            let file = files.iter().find(|file| file.id == partition);
+            let source = file.map_or("?", |file| file.source.as_str());
+            let batch = batch.with_context(|| format!("source `{source}`"))?;
+            report.count(source, &batch);
             merge.push(batch);
         }
         Err(_ended) => merge.finish(partition),

@@ -34,9 +34,10 @@ pub const STOP_WITHIN: Duration = Duration::from_secs(15);
 /// Runs the pipeline until `cancel`. When it returns, everything judged is durable.
 pub async fn run(config: Config, cancel: CancellationToken) -> anyhow::Result<()> {
     let store = Store::open(&config.data, Options::new(&config.name))
-        .with_context(|| format!("data directory `{}`", config.data.display()))?;
+        .with_context(|| format!("cannot open `{}`", config.data.display()))?;
     let store: SharedStore = Arc::new(std::sync::Mutex::new(store));
     let health = Health::default();
+    health.set(judge::JUDGE, State::Starting);
     let wake = Arc::new(Notify::new());
     let listener = tokio::net::TcpListener::bind(config.listen).await.with_context(|| {
         format!("cannot listen on `{}`: choose another `listen`", config.listen)

@@ -131,6 +131,9 @@ impl Config {
         let receivers: Vec<String> = receivers.iter().map(|entry| entry.key.clone()).collect();
         let definition: Option<Definition> = typed::read(&mut tree, &mut errors);
         rules::check(&tree, &receivers, definition.as_ref(), &mut errors, &mut warnings);
+        if let (Purpose::Run, Some(definition)) = (purpose, &definition) {
+            rules::unheard(&tree, definition, &mut warnings);
+        }
         match definition {
             Some(definition) if errors.is_empty() => {
                 Ok((Config::new(path, folder, definition), warnings.finish()))

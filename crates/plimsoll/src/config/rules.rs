@@ -110,7 +110,6 @@ pub(super) fn check(
     sinks(tree, definition, errors);
     if errors.is_empty() {
         resources(tree, definition, warnings);
-        unheard(tree, definition, warnings);
     }
 }
 
@@ -272,7 +271,7 @@ fn resources(tree: &Node, definition: &Definition, warnings: &mut Reporter<'_>) 
 }
 
 /// Receivers that hear nothing, and pages that nobody hears.
-fn unheard(tree: &Node, definition: &Definition, warnings: &mut Reporter<'_>) {
+pub(super) fn unheard(tree: &Node, definition: &Definition, warnings: &mut Reporter<'_>) {
     for name in definition.receivers.keys() {
         if definition.routes.iter().all(|route| route.to != *name) {
             warnings.add(

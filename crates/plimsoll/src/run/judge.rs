@@ -1,6 +1,6 @@
 //! The judge's thread: events in, transactions out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -51,6 +51,9 @@ pub(super) struct Judging {
     pub cancel: CancellationToken,
 }
 
+/// The judge's name in `/readyz`.
+pub(super) const JUDGE: &str = "judge";
+
 /// The data directory's name in `/readyz`.
 const STORE: &str = "store";
 
@@ -84,14 +87,22 @@ pub(super) fn judge(config: &Config, judging: Judging) -> anyhow::Result<()> {
     kafka::spawn(config, &topics, resume, &sender, &paused, &judging.cancel)?;
     follow::spawn(&files, resume, &sender, &paused, &judging.cancel)?;
     drop(sender);
-    judging.health.set("judge", State::Ok);
+    judging.health.set(JUDGE, State::Ok);
     judging.health.set(STORE, State::Ok);
     let mut storing = Storing { health: judging.health.clone(), was_full: false };
     judging.wake.notify_waiters();
 
     let mut last_wall = Second(0);
+    let mut failing = BTreeMap::new();
     while !judging.cancel.is_cancelled() {
-        let open = take_events(&events, &mut engine, &mut liveness, &judging.health, started)?;
+        let open = take_events(
+            &events,
+            &mut engine,
+            &mut liveness,
+            &judging.health,
+            &mut failing,
+            started,
+        )?;
         if engine.unsaved().is_some() {
             liveness.hold(started.elapsed());
         }
@@ -145,6 +156,7 @@ fn take_events(
     engine: &mut Engine,
     liveness: &mut Liveness,
     health: &Health,
+    failing: &mut BTreeMap<String, String>,
     started: Instant,
 ) -> anyhow::Result<bool> {
     let mut event = match events.recv_timeout(LOOK_EVERY) {
@@ -165,8 +177,17 @@ fn take_events(
                 engine.finish(partition);
             }
             Event::Dependency(name, error) => {
-                if let Some(error) = &error {
-                    tracing::warn!(dependency = name, error, "failing; retrying");
+                match &error {
+                    // The same failure is said once, however often it is tried again.
+                    Some(error) if failing.get(&name) != Some(error) => {
+                        tracing::warn!(dependency = name, error, "failing; retrying");
+                        failing.insert(name.clone(), error.clone());
+                    }
+                    Some(_) => {}
+                    None if failing.remove(&name).is_some() => {
+                        tracing::info!(dependency = name, "works again");
+                    }
+                    None => {}
                 }
                 report(health, &name, error);
             }

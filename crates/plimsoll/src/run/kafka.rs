@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use anyhow::Context;
-use plimsoll_console::Health;
+use plimsoll_console::{Health, State};
 use plimsoll_ingest::config::SourceConfig;
 use plimsoll_ingest::kafka::{KafkaEvent, KafkaSettings, KafkaSource, StartOffset};
 use plimsoll_ingest::{Parser, RawBatch};
@@ -50,6 +50,7 @@ pub(super) fn partitions(
     let Some(settings) = settings(config) else { return Ok(Vec::new()) };
     let source = KafkaSource::open(&settings)?;
     let mut said = String::new();
+    health.set(KAFKA, State::Starting);
     while !cancel.is_cancelled() {
         match ask(config, &source) {
             Ok(partitions) => {
@@ -58,11 +59,11 @@ pub(super) fn partitions(
             }
             Err(error) => {
                 let error = format!("{error:#}");
+                report(health, KAFKA, Some(error.clone()));
                 if error != said {
                     tracing::warn!(error, "Kafka is not ready; asking again");
-                    said.clone_from(&error);
+                    said = error;
                 }
-                report(health, KAFKA, Some(error));
             }
         }
         health.beat();
