@@ -433,9 +433,12 @@ fn check_read(partitions: &[(u64, &[(i64, usize)])], choices: &[(usize, usize, u
     assert_eq!(ticks, expected_ticks);
 }
 
-/// Partitions of one source: `reorder` in ms, and its records as (ms, rows).
-pub(super) fn contents_of(partitions: &[(u64, &[(i64, usize)])]) -> Vec<Content> {
-    let content = |(partition, &(reorder_ms, records)): (u16, &(u64, &[(i64, usize)]))| Content {
+/// One partition in short: `reorder` in ms, and its records as (ms, rows).
+type Short<'a> = (u64, &'a [(i64, usize)]);
+
+/// Partitions of one source.
+pub(super) fn contents_of(partitions: &[Short<'_>]) -> Vec<Content> {
+    let content = |(partition, &(reorder_ms, records)): (u16, &Short<'_>)| Content {
         id: PartitionId::new(0, partition.into()),
         settings: settings_of(reorder_ms, false),
         records: records_with_rows(records),
