@@ -146,7 +146,10 @@ impl Machine {
     fn new(deaths: &[Death]) -> Machine {
         let world = World::new(deaths.iter().copied());
         let disk = SimulatedDisk::new(world.clone());
-        Machine { world, disk, outside: Rc::default(), round: 0 }
+        let machine = Machine { world, disk, outside: Rc::default(), round: 0 };
+        #[cfg(feature = "planted-faults")]
+        planted::send_early(&machine);
+        machine
     }
 
     /// Runs until nothing is left to do, through every death; says how many steps the first life
@@ -340,6 +343,19 @@ mod planted {
     use plimsoll::fault::{Fault, plant, set_early_sender};
 
     use super::*;
+
+    /// Lets a planted fault send orders from inside the engine.
+    pub(super) fn send_early(machine: &Machine) {
+        let (world, outside) = (machine.world.clone(), Rc::clone(&machine.outside));
+        set_early_sender(Some(Box::new(move |order| {
+            // Who is dead sends nothing; the engine dies of its own next step.
+            let _ = world.act("send", || {
+                let mut outside = outside.borrow_mut();
+                outside.attempts += 1;
+                outside.take(&order.key, &order.payload);
+            });
+        })));
+    }
 
     /// Each planted fault turns the crash test red; without one it is green.
     #[test]
