@@ -18,6 +18,38 @@ use super::segment::Segments;
 pub(super) struct Gate {
     pub offset: i64,
     pub floor: Option<Second>,
+    /// What had come before, if the partition left before it was read again after a restart.
+    pub before: Option<Before>,
+}
+
+/// What the records from a gate on had come to in an earlier life of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Before {
+    /// The first record that was held when the partition left.
+    pub held_from: i64,
+    /// Records before this offset took part in the ticks through `through`.
+    pub applied_to: i64,
+    pub through: Second,
+    /// Records before this offset are judged as they were then: the floor counts only for when
+    /// they are applied.
+    pub judged_to: i64,
+}
+
+impl Gate {
+    /// A gate that stands where reading had come to.
+    pub fn new(offset: i64, floor: Option<Second>) -> Gate {
+        Gate { offset, floor, before: None }
+    }
+
+    /// The first record that was not applied when the clock passed the gate without it.
+    fn from(&self) -> i64 {
+        self.before.map_or(self.offset, |before| before.held_from)
+    }
+
+    /// The first offset to which the gate is an ordinary one.
+    fn end(&self) -> i64 {
+        self.before.map_or(self.offset, |before| before.judged_to)
+    }
 }
 
 /// What the clock looks like to a partition.
@@ -56,6 +88,8 @@ pub(super) struct Partition {
     pub guard: Guard,
     /// The first offset that was not yet delivered.
     pub read_to: i64,
+    /// The same in any life of the program.
+    pub seen_to: i64,
     /// Does not hold the clock.
     pub away: bool,
     /// The tick at which it will hold the clock again, if the journal says so.
@@ -66,6 +100,9 @@ pub(super) struct Partition {
     pub script: VecDeque<Gate>,
     /// What was passed, as long as reading could begin again before it.
     passed: Vec<Gate>,
+    /// A floor that the guard gets at an offset still to come: until then it judges as it did
+    /// before a restart.
+    floor_at: Option<(i64, Second)>,
     segments: Segments,
     pub buckets: Buckets,
     /// Rows of held records.
@@ -87,12 +124,14 @@ impl Partition {
             limits,
             guard,
             read_to: offset,
+            seen_to: offset,
             away: false,
             rejoins_at: None,
             ended: false,
             finished: false,
             script: VecDeque::new(),
             passed: Vec::new(),
+            floor_at: None,
             segments: Segments::default(),
             buckets: Buckets::default(),
             held: Vec::new(),
@@ -128,6 +167,7 @@ impl Partition {
     pub fn push(&mut self, batch: Arc<Batch>) {
         debug_assert!(batch.first_offset >= self.read_to, "batches come in order");
         self.read_to = batch.next_offset;
+        self.seen_to = self.seen_to.max(self.read_to);
         if !batch.times.is_empty() || batch.rows() > 0 {
             self.unread_rows += batch.rows();
             self.segments.push(batch);
@@ -154,7 +194,12 @@ impl Partition {
                 }
             }
             let next = self.next_unread(unread);
-            if let Some(gate) = self.script.front().copied().filter(|gate| gate.offset <= next) {
+            let gate = self.script.front().copied().filter(|gate| gate.offset <= next);
+            // A gate of the same stretch as the last one defers the guard's floor further.
+            if gate.is_none_or(|gate| gate.before.is_none()) {
+                self.reach_floor(clock, next);
+            }
+            if let Some(gate) = gate {
                 self.script.pop_front();
                 self.pass(gate);
                 continue;
@@ -167,17 +212,27 @@ impl Partition {
     }
 
     /// Stops holding the clock; `false` if it does not hold it.
-    pub fn leave(&mut self) -> bool {
+    pub fn leave(&mut self, clock: Clock) -> bool {
         let leaves = self.holds();
         if leaves {
-            self.pass(Gate { offset: self.read_to, floor: None });
+            let held_from = self.held.iter().map(|row| row.offset).min();
+            let held_from = held_from.unwrap_or(self.read_to);
+            // What the clock had not waited for before a restart was not applied then.
+            let not_waited_for = self.script.iter().find(|gate| gate.floor.is_none());
+            let applied_to = not_waited_for.map_or(self.seen_to, Gate::from);
+            let judged_to = not_waited_for.map_or(self.seen_to, Gate::end);
+            let through = clock.open.map(|open| Second(open.0.saturating_sub(1)));
+            let through = through.filter(|_| judged_to > self.read_to);
+            let before =
+                through.map(|through| Before { held_from, applied_to, through, judged_to });
+            self.pass(Gate { before, ..Gate::new(self.read_to, None) });
         }
         leaves
     }
 
     /// The clock is about to close `tick`.
     pub fn reach_clock(&mut self, clock: Clock, tick: Second) {
-        if !self.holds() && self.guard.first_held().is_some() {
+        if self.first_held().is_some() {
             let mut fates = std::mem::take(&mut self.fates);
             self.guard.reach_clock(self.limits, tick, &mut fates);
             self.settle(clock, fates);
@@ -186,7 +241,15 @@ impl Partition {
 
     /// The earliest record that is held and that the clock may come to.
     pub fn first_held(&self) -> Option<Second> {
-        self.guard.first_held().filter(|_| !self.holds()).map(Time::second)
+        let held = self.guard.first_held().map(Time::second);
+        held.filter(|_| !self.holds() && !self.is_behind())
+    }
+
+    /// Whether the guard stands where it stood in an earlier life of the program, while the clock
+    /// went on.
+    fn is_behind(&self) -> bool {
+        let left = self.passed.last().filter(|gate| self.away && gate.end() > self.read_to);
+        !self.finished && (left.is_some() || self.floor_at.is_some())
     }
 
     /// The clock has stopped for good: nothing that is left will ever be applied.
@@ -241,7 +304,7 @@ impl Partition {
     pub fn gates(&self) -> Vec<Gate> {
         let (resume_offset, _) = self.resume();
         let mut gates = self.passed.clone();
-        gates.retain(|gate| gate.offset >= resume_offset);
+        gates.retain(|gate| is_needed(gate, resume_offset));
         // The gate that it stands at is needed even if no record has its offset.
         if gates.is_empty() && self.away {
             gates.extend(self.passed.last());
@@ -252,7 +315,7 @@ impl Partition {
 
     fn pass(&mut self, gate: Gate) {
         let (resume_offset, _) = self.resume();
-        self.passed.retain(|gate| gate.offset >= resume_offset);
+        self.passed.retain(|gate| is_needed(gate, resume_offset));
         self.passed.push(gate);
         self.away = true;
         self.rejoins_at = gate.floor;
@@ -268,6 +331,25 @@ impl Partition {
     fn rejoin(&mut self, clock: Clock, floor: Second) {
         self.away = false;
         self.rejoins_at = None;
+        let at = self.passed.last().filter(|gate| gate.before.is_some()).map(Gate::end);
+        match (at, self.floor_at) {
+            (Some(at), before) => {
+                let known = before.unwrap_or((at, floor));
+                self.floor_at = Some((known.0.max(at), known.1.max(floor)));
+            }
+            // In the course of what was there before a restart.
+            (None, _) => self.set_floor(clock, floor),
+        }
+    }
+
+    /// The guard gets the floor that waits for `next`, if there is one.
+    fn reach_floor(&mut self, clock: Clock, next: i64) {
+        if let Some((_, floor)) = self.floor_at.take_if(|(at, _)| *at <= next) {
+            self.set_floor(clock, floor);
+        }
+    }
+
+    fn set_floor(&mut self, clock: Clock, floor: Second) {
         if floor > NO_TICK_CLOSED {
             let mut fates = std::mem::take(&mut self.fates);
             self.guard.rejoin(self.limits, floor, &mut fates);
@@ -279,6 +361,7 @@ impl Partition {
         let waits = unread.is_some() || self.rejoins_at().is_some();
         if self.ended && !self.finished && !waits {
             self.finished = true;
+            self.reach_floor(clock, i64::MAX);
             // After a restart, what the clock had confirmed before the end was seen comes first.
             if let Some(open) = clock.open.filter(|_| self.away) {
                 self.reach_clock(clock, Second(open.0.saturating_sub(1)));
@@ -291,7 +374,8 @@ impl Partition {
 
     /// Looks at the records of segment `number` up to the next gate.
     fn read(&mut self, clock: Clock, number: u32) {
-        let stop = self.script.front().map_or(i64::MAX, |gate| gate.offset);
+        let gate = self.script.front().map_or(i64::MAX, |gate| gate.offset);
+        let stop = self.floor_at.map_or(gate, |(at, _)| at.min(gate));
         let segment = self.segments.get(number);
         segment.before.get_or_insert_with(|| self.guard.clone());
         let batch = segment.batch.clone().expect("an unread segment keeps its batch");
@@ -363,12 +447,16 @@ impl Partition {
         let is_applied = |tick| clock.open.is_some_and(|open| tick < open);
         let mut refused = None;
         for row in rows.drain(..) {
-            let (tick, reason) = match fate {
-                Fate::Future(tick) => (tick, Some(RejectReason::Future)),
-                Fate::Believed(earliest) => {
-                    let tick = row.time.second().max(earliest);
+            let judged_at = match fate {
+                Fate::Future(tick) => tick,
+                Fate::Believed(earliest) => row.time.second().max(earliest),
+            };
+            let Some(tick) = self.not_yet_applied(row.offset, judged_at) else { continue };
+            let reason = match fate {
+                Fate::Future(_) => Some(RejectReason::Future),
+                Fate::Believed(_) => {
                     let late_us = tick.start().micros_since(row.time);
-                    (tick, (late_us > clock.correct_within_us).then_some(RejectReason::Late))
+                    (late_us > clock.correct_within_us).then_some(RejectReason::Late)
                 }
             };
             match reason {
@@ -390,6 +478,22 @@ impl Partition {
         }
     }
 
+    /// The tick of a row that was judged to belong to `tick`, or `None` if it was applied there
+    /// before its partition left.
+    fn not_yet_applied(&self, offset: i64, mut tick: Second) -> Option<Second> {
+        let of = |gate: &Gate| gate.before.map(|before| (before, gate.floor));
+        let gates = self.passed.iter().filter_map(of);
+        let mut gates: Vec<_> = gates.filter(|(before, _)| offset < before.judged_to).collect();
+        gates.sort_by_key(|(before, _)| before.through);
+        for (before, floor) in gates {
+            if offset < before.applied_to && tick <= before.through {
+                return None;
+            }
+            tick = tick.max(floor.unwrap_or(tick));
+        }
+        Some(tick)
+    }
+
     /// The place of segment `number`'s batch in `tick`.
     fn place_of(&mut self, number: u32, tick: &mut Tick) -> u32 {
         let batch = self.segments.get(number).batch.as_ref();
@@ -401,4 +505,9 @@ impl Partition {
         });
         u32::try_from(place).expect("a tick has fewer than 2^32 batches")
     }
+}
+
+/// Whether reading again from `resume_offset` comes to `gate`, or to what it says.
+fn is_needed(gate: &Gate, resume_offset: i64) -> bool {
+    gate.offset >= resume_offset || gate.end() > resume_offset
 }
