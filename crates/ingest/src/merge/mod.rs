@@ -326,9 +326,10 @@ impl Merge {
         if let Some(at) = starts_at {
             self.reach_clock(at);
         }
-        if self.partitions.values().all(Partition::is_finished) {
+        let is_over = self.partitions.values().all(Partition::is_finished);
+        if let Some(end) = if is_over { Some(limit) } else { self.dated_end() } {
             // The end comes near what is held, also where nothing but context was before it.
-            self.reach_clock(limit);
+            self.reach_clock(end);
         } else if let Some(first) = self.first().filter(|first| *first <= limit) {
             // What an idle partition holds back may be what comes first.
             self.reach_clock(first);

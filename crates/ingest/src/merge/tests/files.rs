@@ -559,9 +559,14 @@ fn the_end_confirms_a_held_record_although_no_row_came_before() {
 
 #[test]
 fn context_does_not_start_the_clock_before_what_the_end_confirms() {
-    let mut contents = contents_of(&[(0, &[(200_000, 1)]), (2_000, &[(201_000, 0), (232_649, 1)])]);
-    contents[0].settings.context = true;
-    check_contents(&contents, &[(0, 4, 11)]);
+    let context: [&[(i64, usize)]; 2] =
+        [&[(200_000, 1)], &[(200_000, 0), (200_000, 1), (201_000, 0)]];
+    for records in context {
+        let mut contents = contents_of(&[(0, records), (2_000, &[(201_000, 0), (232_649, 1)])]);
+        contents[0].settings.context = true;
+        check_contents(&contents, &[(0, 4, 11)]);
+        check_contents(&contents, &[(1, 4, 11)]);
+    }
 }
 
 proptest! {
