@@ -6,6 +6,7 @@
 //! idle, and writes the [`Mark`]s to the journal.
 
 mod buckets;
+mod gate;
 mod guard;
 mod partition;
 mod rejects;
@@ -20,8 +21,9 @@ use std::time::Duration;
 
 use plimsoll_model::{Batch, Mark, PartitionId, Second, Tick, Time};
 
+use gate::Gate;
 use guard::Guard;
-use partition::{Clock, Gate, Partition};
+use partition::{Clock, Partition};
 pub use rejects::{REJECTS_MAX, Rejects};
 pub use state::MergeState;
 

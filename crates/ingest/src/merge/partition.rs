@@ -4,53 +4,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use plimsoll_model::{Batch, Mark, PartitionId, RejectReason, Row, Second, Tick, Time};
-use serde::{Deserialize, Serialize};
 
 use super::PartitionSettings;
 use super::buckets::{Buckets, Refused};
+use super::gate::{Before, Gate, not_yet_applied};
 use super::guard::{Fate, Fates, Guard, Limits, Stamp};
 use super::rejects::Rejects;
 use super::segment::Segments;
-
-/// The offset at which a partition stopped holding the clock, and the tick at which it held it
-/// again; `None` while that has not been decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Gate {
-    pub offset: i64,
-    pub floor: Option<Second>,
-    /// What had come before, if the partition left before it was read again after a restart.
-    pub before: Option<Before>,
-}
-
-/// What the records from a gate on had come to in an earlier life of the program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Before {
-    /// The first record that was held when the partition left.
-    pub held_from: i64,
-    /// Records before this offset took part in the ticks through `through`.
-    pub applied_to: i64,
-    pub through: Second,
-    /// Records before this offset are judged as they were then: the floor counts only for when
-    /// they are applied.
-    pub judged_to: i64,
-}
-
-impl Gate {
-    /// A gate that stands where reading had come to.
-    pub fn new(offset: i64, floor: Option<Second>) -> Gate {
-        Gate { offset, floor, before: None }
-    }
-
-    /// The first record that was not applied when the clock passed the gate without it.
-    fn from(&self) -> i64 {
-        self.before.map_or(self.offset, |before| before.held_from)
-    }
-
-    /// The first offset to which the gate is an ordinary one.
-    fn end(&self) -> i64 {
-        self.before.map_or(self.offset, |before| before.judged_to)
-    }
-}
 
 /// What the clock looks like to a partition.
 #[derive(Clone, Copy, Debug)]
@@ -304,7 +264,7 @@ impl Partition {
     pub fn gates(&self) -> Vec<Gate> {
         let (resume_offset, _) = self.resume();
         let mut gates = self.passed.clone();
-        gates.retain(|gate| is_needed(gate, resume_offset));
+        gates.retain(|gate| gate.is_needed(resume_offset));
         // The gate that it stands at is needed even if no record has its offset.
         if gates.is_empty() && self.away {
             gates.extend(self.passed.last());
@@ -315,7 +275,7 @@ impl Partition {
 
     fn pass(&mut self, gate: Gate) {
         let (resume_offset, _) = self.resume();
-        self.passed.retain(|gate| is_needed(gate, resume_offset));
+        self.passed.retain(|gate| gate.is_needed(resume_offset));
         self.passed.push(gate);
         self.away = true;
         self.rejoins_at = gate.floor;
@@ -451,7 +411,7 @@ impl Partition {
                 Fate::Future(tick) => tick,
                 Fate::Believed(earliest) => row.time.second().max(earliest),
             };
-            let Some(tick) = self.not_yet_applied(row.offset, judged_at) else { continue };
+            let Some(tick) = not_yet_applied(&self.passed, row.offset, judged_at) else { continue };
             let reason = match fate {
                 Fate::Future(_) => Some(RejectReason::Future),
                 Fate::Believed(_) => {
@@ -478,22 +438,6 @@ impl Partition {
         }
     }
 
-    /// The tick of a row that was judged to belong to `tick`, or `None` if it was applied there
-    /// before its partition left.
-    fn not_yet_applied(&self, offset: i64, mut tick: Second) -> Option<Second> {
-        let of = |gate: &Gate| gate.before.map(|before| (before, gate.floor));
-        let gates = self.passed.iter().filter_map(of);
-        let mut gates: Vec<_> = gates.filter(|(before, _)| offset < before.judged_to).collect();
-        gates.sort_by_key(|(before, _)| before.through);
-        for (before, floor) in gates {
-            if offset < before.applied_to && tick <= before.through {
-                return None;
-            }
-            tick = tick.max(floor.unwrap_or(tick));
-        }
-        Some(tick)
-    }
-
     /// The place of segment `number`'s batch in `tick`.
     fn place_of(&mut self, number: u32, tick: &mut Tick) -> u32 {
         let batch = self.segments.get(number).batch.as_ref();
@@ -505,9 +449,4 @@ impl Partition {
         });
         u32::try_from(place).expect("a tick has fewer than 2^32 batches")
     }
-}
-
-/// Whether reading again from `resume_offset` comes to `gate`, or to what it says.
-fn is_needed(gate: &Gate, resume_offset: i64) -> bool {
-    gate.offset >= resume_offset || gate.end() > resume_offset
 }

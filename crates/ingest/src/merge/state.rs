@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, VecDeque};
 use plimsoll_model::{Mark, PartitionId, Second};
 use serde::{Deserialize, Serialize};
 
+use super::gate::Gate;
 use super::guard::Guard;
-use super::partition::{Gate, Partition};
+use super::partition::Partition;
 use super::{Merge, PartitionSettings};
 use crate::Error;
 
