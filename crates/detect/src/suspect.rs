@@ -111,7 +111,7 @@ const ROUNDING: f64 = 1e-6;
 /// before; `None` if no level has.
 pub fn quiet_level(evidence: f64) -> Option<u64> {
     let most = (evidence - ROUNDING) / 2.0;
-    (most > 0.0).then(|| (most * most) as u64)
+    (most > 0.0).then_some((most * most) as u64)
 }
 
 /// The variance-stabilised distance of a level that is `height` above what is expected, with a
