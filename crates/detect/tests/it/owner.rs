@@ -142,7 +142,7 @@ fn check(seed: u64, evidence: f64, holders: usize, seconds: i64) -> usize {
                 let number = levels.len();
                 let (app, user) = (number * 7 % 23, random.random_range(0..9));
                 let mut words = format!("app=a{app} user=u{user} db=main addr=10.0.0.{number}");
-                if number % 3 > 0 {
+                if !number.is_multiple_of(3) {
                     words += &format!(" host=h{}", number % 5);
                 }
                 let first_seen = Second(START + second);
