@@ -159,28 +159,15 @@ impl KafkaSource {
         })
     }
 
-    /// The partitions of `topic`, ascending. Waits for the brokers, at most [`BROKER_TIMEOUT`].
+    /// Who can be asked about topics, also from another thread while this one reads.
+    pub fn topics(&self) -> KafkaTopics {
+        let (brokers, context) = (self.brokers.clone(), self.context.clone());
+        KafkaTopics { brokers, consumer: Arc::clone(&self.consumer), context }
+    }
+
+    /// The same as [`KafkaTopics::partitions`].
     pub fn partitions(&self, topic: &str) -> Result<Vec<i32>, Error> {
-        let missing =
-            || Error::TopicMissing { topic: topic.to_owned(), brokers: self.brokers.clone() };
-        let metadata = self.consumer.fetch_metadata(Some(topic), BROKER_TIMEOUT);
-        let metadata = metadata.map_err(|error| match error.rdkafka_error_code() {
-            Some(code) if is_missing(code) => missing(),
-            _ => {
-                let said = self.context.take_reason().unwrap_or_default();
-                let problem = format!("{error} {said}").trim_end().to_owned();
-                Error::Kafka { brokers: self.brokers.clone(), problem }
-            }
-        })?;
-        let topic = metadata.topics().first().ok_or_else(missing)?;
-        if let Some(code) = topic.error().map(RDKafkaErrorCode::from)
-            && !is_missing(code)
-        {
-            return Err(Error::Kafka { brokers: self.brokers.clone(), problem: code.to_string() });
-        }
-        let mut partitions: Vec<i32> = topic.partitions().iter().map(|one| one.id()).collect();
-        partitions.sort_unstable();
-        if partitions.is_empty() { Err(missing()) } else { Ok(partitions) }
+        self.topics().partitions(topic)
     }
 
     /// Reads these partitions from now on, and no others.
@@ -188,8 +175,26 @@ impl KafkaSource {
         &mut self,
         partitions: Vec<(String, i32, PartitionId, StartOffset)>,
     ) -> Result<(), Error> {
-        let mut list = TopicPartitionList::new();
         self.readings.clear();
+        let list = self.prepare(partitions)?;
+        self.consumer.assign(&list).map_err(|error| self.refused(&error))
+    }
+
+    /// Reads these partitions too from now on. None of them is read already.
+    pub fn assign_more(
+        &mut self,
+        partitions: Vec<(String, i32, PartitionId, StartOffset)>,
+    ) -> Result<(), Error> {
+        let list = self.prepare(partitions)?;
+        self.consumer.incremental_assign(&list).map_err(|error| self.refused(&error))
+    }
+
+    /// Gives each partition a queue of its own, and says where they begin.
+    fn prepare(
+        &mut self,
+        partitions: Vec<(String, i32, PartitionId, StartOffset)>,
+    ) -> Result<TopicPartitionList, Error> {
+        let mut list = TopicPartitionList::new();
         for (topic, partition, id, start) in partitions {
             let (offset, next) = match start {
                 StartOffset::Beginning => (Offset::Beginning, None),
@@ -208,7 +213,7 @@ impl KafkaSource {
             let is_out_of_range = false;
             self.readings.push(Reading { topic, partition, id, queue, next, is_out_of_range });
         }
-        self.consumer.assign(&list).map_err(|error| self.refused(&error))
+        Ok(list)
     }
 
     /// Delivers these partitions no further until [`KafkaSource::resume`].
@@ -347,6 +352,40 @@ impl KafkaSource {
 
     fn refused(&self, error: &KafkaError) -> Error {
         Error::Kafka { brokers: self.brokers.clone(), problem: error.to_string() }
+    }
+}
+
+/// What the brokers say of topics.
+#[derive(Clone)]
+pub struct KafkaTopics {
+    brokers: String,
+    consumer: Arc<BaseConsumer<Context>>,
+    context: Context,
+}
+
+impl KafkaTopics {
+    /// The partitions of `topic`, ascending. Waits for the brokers, at most [`BROKER_TIMEOUT`].
+    pub fn partitions(&self, topic: &str) -> Result<Vec<i32>, Error> {
+        let missing =
+            || Error::TopicMissing { topic: topic.to_owned(), brokers: self.brokers.clone() };
+        let metadata = self.consumer.fetch_metadata(Some(topic), BROKER_TIMEOUT);
+        let metadata = metadata.map_err(|error| match error.rdkafka_error_code() {
+            Some(code) if is_missing(code) => missing(),
+            _ => {
+                let said = self.context.take_reason().unwrap_or_default();
+                let problem = format!("{error} {said}").trim_end().to_owned();
+                Error::Kafka { brokers: self.brokers.clone(), problem }
+            }
+        })?;
+        let topic = metadata.topics().first().ok_or_else(missing)?;
+        if let Some(code) = topic.error().map(RDKafkaErrorCode::from)
+            && !is_missing(code)
+        {
+            return Err(Error::Kafka { brokers: self.brokers.clone(), problem: code.to_string() });
+        }
+        let mut partitions: Vec<i32> = topic.partitions().iter().map(|one| one.id()).collect();
+        partitions.sort_unstable();
+        if partitions.is_empty() { Err(missing()) } else { Ok(partitions) }
     }
 }
 

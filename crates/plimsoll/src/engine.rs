@@ -418,6 +418,14 @@ impl Engine {
         self.marks.extend(self.merge.set_aside(partition));
     }
 
+    /// `partition` came into being while the program runs. It is read from its beginning, and like
+    /// one that was idle it holds the clock from its first record on.
+    pub fn join(&mut self, partition: PartitionId, settings: PartitionSettings) {
+        self.merge.add(partition, settings, 0);
+        self.definition.partitions.insert(partition, settings);
+        self.idle(partition);
+    }
+
     /// Everything is silent: ticks through `until` close.
     pub fn advance(&mut self, until: Second) {
         self.marks.extend(self.merge.advance(until));

@@ -20,6 +20,11 @@ use rows::{EvidenceRow, EvidenceRows, IncidentRow};
 
 pub use migrate::Applied;
 
+/// Reads nothing, but needs the account and every table that a delivery is written to.
+const PROBE: &str = "SELECT 1 FROM evidence LIMIT 0 UNION ALL \
+                     SELECT 1 FROM incident_events LIMIT 0 UNION ALL \
+                     SELECT 1 FROM incidents LIMIT 0";
+
 /// How much later than `timeout` an exchange is cut off from outside. An insert runs in a task
 /// of the client's, which ends only if the client's own limit, `timeout`, passes first.
 const GRACE: Duration = Duration::from_secs(1);
@@ -127,6 +132,11 @@ impl ClickHouse {
     /// The server's version, if it answers.
     pub async fn ping(&self) -> Result<String, Error> {
         self.within(self.server.query_raw("SELECT version()").fetch_one::<String>()).await
+    }
+
+    /// Whether the server answers, knows the account, and has the tables.
+    pub async fn probe(&self) -> Result<(), Error> {
+        self.within(self.tables.query_raw(PROBE).execute()).await
     }
 
     /// Creates what is missing of the database and its tables, in the order of the files in

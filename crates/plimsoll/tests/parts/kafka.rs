@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -59,6 +59,16 @@ impl KafkaPart {
         let answers = self.admin()?.create_topics([&topic], &options).await?;
         for answer in answers {
             answer.map_err(|(name, code)| anyhow!("cannot create topic {name}: {code}"))?;
+        }
+        Ok(())
+    }
+
+    /// Gives a topic more partitions, `count` in all.
+    pub async fn add_partitions(&self, topic: &str, count: usize) -> Result<()> {
+        let more = NewPartitions::new(topic, count);
+        let answers = self.admin()?.create_partitions([&more], &AdminOptions::new()).await?;
+        for answer in answers {
+            answer.map_err(|(name, code)| anyhow!("cannot add partitions to {name}: {code}"))?;
         }
         Ok(())
     }
