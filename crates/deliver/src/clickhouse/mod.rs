@@ -10,12 +10,14 @@ use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use clickhouse::{Client, Compression, Row, RowWrite};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
 use plimsoll_model::{Delivery, Outcome, Payload};
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{Error, Secret, address};
+use crate::{Error, Secret, address, trust};
 use rows::{EvidenceRow, EvidenceRows, IncidentRow};
 
 pub use migrate::Applied;
@@ -24,6 +26,12 @@ pub use migrate::Applied;
 const PROBE: &str = "SELECT 1 FROM evidence LIMIT 0 UNION ALL \
                      SELECT 1 FROM incident_events LIMIT 0 UNION ALL \
                      SELECT 1 FROM incidents LIMIT 0";
+
+/// How often a connection without traffic is tested.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// How long a connection is kept for the next exchange. ClickHouse closes it after 3 s by default.
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How much later than `timeout` an exchange is cut off from outside. An insert runs in a task
 /// of the client's, which ends only if the client's own limit, `timeout`, passes first.
@@ -44,6 +52,10 @@ pub struct ClickHouseConfig {
     /// Its password.
     #[serde(default)]
     pub password: Option<Secret>,
+    /// PEM certificates of the authorities that may have signed the server's; Mozilla's if there
+    /// is none.
+    #[serde(default)]
+    pub ca: Option<String>,
     /// How long one delivery may take, all its tables and answers included.
     #[serde(default = "default_timeout")]
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
@@ -70,6 +82,7 @@ impl ClickHouseConfig {
             database: default_database(),
             user: default_user(),
             password: None,
+            ca: None,
             timeout: default_timeout(),
         }
     }
@@ -105,7 +118,7 @@ impl ClickHouse {
             return Err(Error::Config(format!("`timeout` of sink `{name}` must be above zero")));
         }
         // Blocks are a few kilobytes, so compressing them is not worth a setting.
-        let mut server = Client::default()
+        let mut server = client(config.ca.as_deref())?
             .with_url(url.as_str())
             .with_compression(Compression::None)
             .with_product_info("plimsoll", env!("CARGO_PKG_VERSION"))
@@ -250,6 +263,20 @@ impl ClickHouse {
             Ok(Err(error)) => Err(failure::worded(&place, &error, self.password.as_ref())),
         }
     }
+}
+
+/// A client with the HTTP that it brings, but with our choice of authorities.
+fn client(ca: Option<&str>) -> Result<Client, Error> {
+    let mut tcp = HttpConnector::new();
+    tcp.set_keepalive(Some(KEEPALIVE));
+    tcp.enforce_http(false);
+    let tls = hyper_rustls::HttpsConnectorBuilder::new()
+        .with_tls_config(trust::tls(ca)?)
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(tcp);
+    let mut http = hyper_util::client::legacy::Client::builder(TokioExecutor::new());
+    Ok(Client::with_http_client(http.pool_idle_timeout(POOL_IDLE_TIMEOUT).build(tls)))
 }
 
 /// The name of a block at the server. A digest of its rows is part of it, so that two blocks that
