@@ -27,6 +27,9 @@ pub const BATCH_BYTES_MAX: usize = 1 << 20;
 /// How long a question to the brokers may take.
 pub const BROKER_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long the client may take to say why it did not reach the brokers.
+const REASON_WITHIN: Duration = Duration::from_millis(50);
+
 /// How often the client's own queue is looked at while every partition is silent.
 const CLIENT_POLL_EVERY: Duration = Duration::from_millis(100);
 
@@ -161,13 +164,27 @@ impl KafkaSource {
 
     /// Who can be asked about topics, also from another thread while this one reads.
     pub fn topics(&self) -> KafkaTopics {
-        let (brokers, context) = (self.brokers.clone(), self.context.clone());
-        KafkaTopics { brokers, consumer: Arc::clone(&self.consumer), context }
+        KafkaTopics { brokers: self.brokers.clone(), consumer: Arc::clone(&self.consumer) }
     }
 
-    /// The same as [`KafkaTopics::partitions`].
+    /// The same as [`KafkaTopics::partitions`], but an error says more. Only before anything is
+    /// assigned: what the client has to say meanwhile goes into that error.
     pub fn partitions(&self, topic: &str) -> Result<Vec<i32>, Error> {
-        self.topics().partitions(topic)
+        self.topics().partitions(topic).map_err(|error| match error {
+            Error::Kafka { brokers, problem } => {
+                let until = Instant::now() + REASON_WITHIN;
+                while Instant::now() < until {
+                    // Its errors come to the context; there are no records yet.
+                    let _ = self.consumer.poll(REASON_WITHIN / 5);
+                }
+                // The client does not repeat what it has said once.
+                match self.context.with(|shared| shared.cause.clone()) {
+                    Some(cause) => Error::Kafka { brokers, problem: format!("{problem}: {cause}") },
+                    None => Error::Kafka { brokers, problem },
+                }
+            }
+            error => error,
+        })
     }
 
     /// Reads these partitions from now on, and no others.
@@ -360,7 +377,6 @@ impl KafkaSource {
 pub struct KafkaTopics {
     brokers: String,
     consumer: Arc<BaseConsumer<Context>>,
-    context: Context,
 }
 
 impl KafkaTopics {
@@ -371,11 +387,7 @@ impl KafkaTopics {
         let metadata = self.consumer.fetch_metadata(Some(topic), BROKER_TIMEOUT);
         let metadata = metadata.map_err(|error| match error.rdkafka_error_code() {
             Some(code) if is_missing(code) => missing(),
-            _ => {
-                let said = self.context.take_reason().unwrap_or_default();
-                let problem = format!("{error} {said}").trim_end().to_owned();
-                Error::Kafka { brokers: self.brokers.clone(), problem }
-            }
+            _ => Error::Kafka { brokers: self.brokers.clone(), problem: error.to_string() },
         })?;
         let topic = metadata.topics().first().ok_or_else(missing)?;
         if let Some(code) = topic.error().map(RDKafkaErrorCode::from)
@@ -443,6 +455,8 @@ struct Context {
 struct Shared {
     is_awake: bool,
     reason: Option<String>,
+    /// The last reason that says why, rather than that there is no broker left.
+    cause: Option<String>,
 }
 
 impl Context {
@@ -471,8 +485,14 @@ impl Context {
 }
 
 impl ClientContext for Context {
-    fn error(&self, _: KafkaError, reason: &str) {
-        self.with(|shared| shared.reason = Some(reason.to_owned()));
+    fn error(&self, error: KafkaError, reason: &str) {
+        let is_sum = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown);
+        self.with(|shared| {
+            shared.reason = Some(reason.to_owned());
+            if !is_sum || shared.cause.is_none() {
+                shared.cause = Some(reason.to_owned());
+            }
+        });
     }
 }
 

@@ -54,10 +54,10 @@ pub(super) fn partitions(
     cancel: &CancellationToken,
 ) -> anyhow::Result<Vec<TopicPartition>> {
     let Some(settings) = settings(config) else { return Ok(Vec::new()) };
-    let topics = KafkaSource::open(&settings)?.topics();
+    let source = KafkaSource::open(&settings)?;
     let mut said = String::new();
     while !cancel.is_cancelled() {
-        match ask(config, &topics) {
+        match ask(config, |topic| source.partitions(topic)) {
             Ok(partitions) => {
                 report(health, KAFKA, None);
                 return Ok(partitions);
@@ -92,11 +92,14 @@ fn settings(config: &Config) -> Option<KafkaSettings> {
     })
 }
 
-fn ask(config: &Config, kafka: &KafkaTopics) -> anyhow::Result<Vec<TopicPartition>> {
+fn ask(
+    config: &Config,
+    of_topic: impl Fn(&str) -> Result<Vec<i32>, plimsoll_ingest::Error>,
+) -> anyhow::Result<Vec<TopicPartition>> {
     let mut partitions = Vec::new();
     for (name, source) in &config.sources {
         for (rank, topic) in (0..).zip(&source.kafka) {
-            for partition in kafka.partitions(topic)? {
+            for partition in of_topic(topic)? {
                 let number = rank * PARTITIONS_PER_TOPIC_MAX + u32::try_from(partition)?;
                 partitions.push(TopicPartition {
                     id: PartitionId { source: feed::source_id(config, name), partition: number },
@@ -232,7 +235,8 @@ impl Watcher {
             }
             asked_at = Instant::now();
             // If the brokers do not answer, the reader says so.
-            let Ok(mut partitions) = ask(&self.config, &self.topics) else { continue };
+            let asked = ask(&self.config, |topic| self.topics.partitions(topic));
+            let Ok(mut partitions) = asked else { continue };
             partitions.retain(|it| self.known.insert(it.id));
             if !partitions.is_empty() && self.found.send(partitions).is_err() {
                 return;

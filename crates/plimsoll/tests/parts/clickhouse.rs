@@ -7,6 +7,8 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
+use super::certificate::Certificate;
+
 /// A running engine. It ends with this value, and with this process however that ends.
 pub struct ClickHousePart {
     child: Child,
@@ -42,17 +44,9 @@ impl ClickHousePart {
     /// value is the certificate of the authority that has signed its own, in PEM.
     pub fn secured() -> (ClickHousePart, String) {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let path = |name: &str| folder.path().join(name).display().to_string();
-        let new_key = "req -x509 -days 2 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
-        let (ca, ca_key) = (path("ca.pem"), path("ca.key"));
-        let (certificate, key) = (path("server.pem"), path("server.key"));
-        openssl(&format!("{new_key} -subj /CN=tests -out {ca} -keyout {ca_key}"));
-        openssl(&format!(
-            "{new_key} -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1 \
-             -addext basicConstraints=critical,CA:FALSE -CA {ca} -CAkey {ca_key} \
-             -out {certificate} -keyout {key}"
-        ));
-        let arguments = [ACCOUNT.0, ACCOUNT.1, &certificate, &key];
+        let Certificate { ca, certificate, key } = Certificate::make(folder.path());
+        let paths = [certificate, key].map(|path| path.display().to_string());
+        let arguments = [ACCOUNT.0, ACCOUNT.1, &paths[0], &paths[1]];
         let (child, port, tls_port) = launch(folder.path(), 0, &arguments);
         let ca = std::fs::read_to_string(ca).expect("openssl wrote it");
         (ClickHousePart { child, port, tls_port, folder }, ca)
@@ -146,13 +140,6 @@ fn launch(folder: &Path, port: u16, more: &[&str]) -> (Child, u16, Option<u16>) 
         Some(port) => (child, port, ports.next()),
         None => panic!("clickhouse.py did not start: it said {line:?}"),
     }
-}
-
-/// Runs `openssl` with these words.
-fn openssl(line: &str) {
-    let done = Command::new("openssl").args(line.split_whitespace()).output();
-    let done = done.expect("openssl is installed");
-    assert!(done.status.success(), "openssl {line}: {}", String::from_utf8_lossy(&done.stderr));
 }
 
 /// The Python that has the engine, installed if it is missing.

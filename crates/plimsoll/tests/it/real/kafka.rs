@@ -1,12 +1,14 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::Message;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use crate::parts::kafka::KafkaPart;
+use crate::parts::free_ports;
+use crate::parts::kafka::{ACCOUNT, KafkaPart};
 use crate::parts::postgres::PostgresPart;
+use crate::parts::program::Program;
 use crate::parts::shipper::{Producer, Shipper};
 
 fn consumer(kafka: &KafkaPart) -> BaseConsumer {
@@ -77,4 +79,57 @@ async fn a_log_is_shipped_line_by_line() {
         let expected: Vec<&str> = lines.iter().copied().skip(partition).step_by(4).collect();
         assert_eq!(records(&kafka, "pg-logs", partition as i32, 0), expected);
     }
+}
+
+/// Runs a pipeline that reads from the secured listener with this password and authority, until
+/// `path` of the console says each of `words`. Returns what it logged.
+async fn meets(kafka: &KafkaPart, password: &str, ca: &str, path: &str, words: &[&str]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("pipeline.yaml");
+    let (port, brokers) = (free_ports(1).unwrap()[0], kafka.secure_bootstrap());
+    std::fs::write(folder.path().join("password"), password).unwrap();
+    let user = ACCOUNT.0;
+    let definition = format!(
+        r#"version: 1
+name: secured
+listen: 127.0.0.1:{port}
+kafka:
+  brokers: "{brokers}"
+  options: {{security.protocol: SASL_SSL, sasl.mechanism: PLAIN, sasl.username: {user}, sasl.password: "${{file:password}}"{ca}}}
+sources:
+  db: {{kafka: pg-logs, format: postgres_jsonlog, resource: orders-db}}
+"#
+    );
+    std::fs::write(&config, definition).unwrap();
+    let mut program = Program::launch(&config, port).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let (_, said) = program.get(path).unwrap_or_default();
+        if words.iter().all(|word| said.contains(word)) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{words:?} not in {said}\n{}", program.said());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let (status, _) = program.stop(Duration::from_secs(15)).unwrap();
+    assert!(status.success(), "{status}: {}", program.said());
+    program.said()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secured_broker_is_read_and_a_refusal_says_why() {
+    let (kafka, ca) = KafkaPart::secured().await.unwrap();
+    kafka.create_topic("pg-logs", 1).await.unwrap();
+    let mut producer = Producer::new(&kafka.bootstrap(), &[]).unwrap();
+    producer.send("pg-logs", 0, b"{}").unwrap();
+    producer.flush().unwrap();
+    let trusted = format!(", ssl.ca.location: {}", ca.display());
+
+    let read = ["plimsoll_records_read_total{source=\"db\"} 1\n"];
+    meets(&kafka, ACCOUNT.1, &trusted, "/metrics", &read).await;
+    let refused = ["\"kafka\":{\"state\":\"failing\"", "Authentication failed"];
+    let said = meets(&kafka, "wrong-password", &trusted, "/readyz", &refused).await;
+    assert!(!said.contains("wrong-password"), "{said}");
+    let strange = ["\"kafka\":{\"state\":\"failing\"", "certificate verify failed"];
+    meets(&kafka, ACCOUNT.1, "", "/readyz", &strange).await;
 }
