@@ -1,10 +1,13 @@
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use plimsoll_model::RejectReason;
 use rdkafka::Message;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::spread::stored;
 use crate::parts::free_ports;
 use crate::parts::kafka::{ACCOUNT, KafkaPart};
 use crate::parts::postgres::PostgresPart;
@@ -85,17 +88,30 @@ async fn a_log_is_shipped_line_by_line() {
 /// `path` of the console says each of `words`. Returns what it logged.
 async fn meets(kafka: &KafkaPart, password: &str, ca: &str, path: &str, words: &[&str]) -> String {
     let folder = tempfile::tempdir().unwrap();
-    let config = folder.path().join("pipeline.yaml");
-    let (port, brokers) = (free_ports(1).unwrap()[0], kafka.secure_bootstrap());
     std::fs::write(folder.path().join("password"), password).unwrap();
-    let user = ACCOUNT.0;
+    let (user, brokers) = (ACCOUNT.0, kafka.secure_bootstrap());
+    let options = format!(
+        r#"{{security.protocol: SASL_SSL, sasl.mechanism: PLAIN, sasl.username: {user}, sasl.password: "${{file:password}}"{ca}}}"#
+    );
+    run_until(folder.path(), &brokers, &options, path, words).await
+}
+
+/// Runs a pipeline with its data in `folder` until `path` of the console says each of `words`.
+/// Returns what it logged.
+async fn run_until(
+    folder: &Path,
+    brokers: &str,
+    options: &str,
+    path: &str,
+    words: &[&str],
+) -> String {
+    let config = folder.join("pipeline.yaml");
+    let port = free_ports(1).unwrap()[0];
     let definition = format!(
         r#"version: 1
-name: secured
+name: p
 listen: 127.0.0.1:{port}
-kafka:
-  brokers: "{brokers}"
-  options: {{security.protocol: SASL_SSL, sasl.mechanism: PLAIN, sasl.username: {user}, sasl.password: "${{file:password}}"{ca}}}
+kafka: {{brokers: "{brokers}", options: {options}}}
 sources:
   db: {{kafka: pg-logs, format: postgres_jsonlog, resource: orders-db}}
 "#
@@ -132,4 +148,54 @@ async fn a_secured_broker_is_read_and_a_refusal_says_why() {
     assert!(!said.contains("wrong-password"), "{said}");
     let strange = ["\"kafka\":{\"state\":\"failing\"", "certificate verify failed"];
     meets(&kafka, ACCOUNT.1, "", "/readyz", &strange).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_retention_took_while_the_pipeline_was_away_is_told_to_the_record() {
+    let kafka = KafkaPart::start().await.unwrap();
+    kafka.create_topic("pg-logs", 1).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let send = |count: usize| {
+        let mut producer = Producer::new(&kafka.bootstrap(), &[]).unwrap();
+        for at in 0..count {
+            producer.send("pg-logs", 0, authorized(at).as_bytes()).unwrap();
+        }
+        producer.flush().unwrap();
+    };
+    let brokers = kafka.bootstrap();
+    let reads = |words: &'static [&'static str]| {
+        run_until(folder.path(), &brokers, "{}", "/metrics", words)
+    };
+    // Four sessions, and all of them were judged: offset 4 is next.
+    send(4);
+    reads(&["plimsoll_resource_units_held{resource=\"orders-db\"} 4\n"]).await;
+    // Offsets 4 to 9 follow, and those before 7 go.
+    send(6);
+    kafka.delete_records("pg-logs", 0, 7).await.unwrap();
+    let said = reads(&[
+        "plimsoll_records_rejected_total{source=\"db\",reason=\"lost\"} 1\n",
+        "plimsoll_records_used_total{source=\"db\"} 3\n",
+    ])
+    .await;
+    let loss = said.lines().find(|line| line.contains("records are lost")).unwrap();
+    assert!(
+        loss.contains("\"partition\":\"pg-logs/0\"") && loss.contains("\"from\":4,\"to\":7"),
+        "{loss}"
+    );
+    let rejects = stored(&folder.path().join("data/p")).unwrap().rejects().unwrap();
+    let lost = rejects.iter().find(|reject| reject.reason == RejectReason::Lost).unwrap();
+    assert_eq!(
+        (lost.offset, lost.detail.as_str()),
+        (4, "pg-logs/0: offsets 4..7 are gone from the broker")
+    );
+}
+
+/// A line of PostgreSQL's log at second `at` of an hour.
+fn authorized(at: usize) -> String {
+    let time = format!("2026-03-03 14:00:{at:02}.000 UTC");
+    serde_json::json!({"timestamp": time, "pid": at, "session_id": format!("69a6e.{at}"),
+        "session_start": time, "user": "u", "dbname": "d", "error_severity": "LOG",
+        "message": "connection authorized: user=u database=d application_name=web",
+        "backend_type": "client backend"})
+    .to_string()
 }
