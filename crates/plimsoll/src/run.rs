@@ -7,6 +7,7 @@ mod follow;
 mod gauges;
 mod judge;
 mod kafka;
+mod refusals;
 mod sinks;
 
 use std::collections::BTreeMap;
@@ -21,10 +22,10 @@ use plimsoll_store::{Options, Store};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock;
 use crate::config::Config;
 use crate::engine::{Definition, Engine, SharedStore, locked};
 use crate::plan::{Planner, Route};
+use crate::{clock, feed};
 
 pub use judge::Event;
 
@@ -38,6 +39,7 @@ pub async fn run(config: Config, cancel: CancellationToken) -> anyhow::Result<()
     let store: SharedStore = Arc::new(std::sync::Mutex::new(store));
     let health = Health::default();
     health.set(judge::JUDGE, State::Starting);
+    health.set(judge::STORE, State::Ok);
     let wake = Arc::new(Notify::new());
     let listener = tokio::net::TcpListener::bind(config.listen).await.with_context(|| {
         format!("cannot listen on `{}`: choose another `listen`", config.listen)
@@ -60,7 +62,17 @@ pub async fn run(config: Config, cancel: CancellationToken) -> anyhow::Result<()
         cancel.clone(),
     );
     tasks.spawn(async move { Ok(console.await?) });
-    for sink in sinks::open(&config)? {
+    for source in kafka::dependency(&config)
+        .into_iter()
+        .chain(feed::file_partitions(&config).iter().filter_map(follow::dependency))
+    {
+        health.set(&source, State::Starting);
+    }
+    let sinks = sinks::open(&config)?;
+    for sink in &sinks {
+        health.set(sink.name(), sinks::first_state(sink));
+    }
+    for sink in sinks {
         let outlet = sinks::Outlet {
             sink,
             store: Arc::clone(&store),

@@ -10,7 +10,12 @@ use std::time::{Duration, Instant};
 
 use plimsoll_model::Second;
 use plimsoll_store::{Checkpoint, Commit, Options, Store};
+use rdkafka::mocking::MockCluster;
+use rdkafka::types::RDKafkaRespErr;
 use tempfile::TempDir;
+
+use crate::parts::receiver::{Alert, Behaviour, Receiver};
+use crate::parts::shipper::Producer;
 
 /// A definition whose input is `db.jsonl`.
 const SOUND: &str = "version: 1\nname: p\nsources: {db: {file: db.jsonl, format: postgres_jsonlog, resource: r}}\nresources: {r: {connections: {limit: 3}}}\n";
@@ -261,13 +266,41 @@ impl Running {
     }
 
     fn readiness(&self) -> String {
+        self.get("/readyz")
+    }
+
+    fn get(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(&self.address).unwrap();
-        stream
-            .write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             .unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer
+    }
+
+    /// Waits until `/readyz` says `word`, and gives the whole answer.
+    #[track_caller]
+    fn reads(&self, word: &str) -> String {
+        self.waits("/readyz", word)
+    }
+
+    /// Waits until `/metrics` says `word`.
+    #[track_caller]
+    fn measures(&self, word: &str) {
+        self.waits("/metrics", word);
+    }
+
+    #[track_caller]
+    fn waits(&self, path: &str, word: &str) -> String {
+        let until = Instant::now() + Duration::from_secs(40);
+        loop {
+            let answer = self.get(path);
+            if answer.contains(word) {
+                return answer;
+            }
+            assert!(Instant::now() < until, "`{word}` is not in:\n{answer}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// SIGTERM; the exit code, and how long it took.
@@ -302,6 +335,37 @@ fn a_broker_that_is_not_there_is_waited_for() {
     let (code, took) = running.stop();
     assert_eq!(code, Some(0));
     assert!(took < Duration::from_secs(15), "{took:?}");
+}
+
+#[test]
+fn a_topic_that_is_missing_is_named_and_read_once_it_is_there() {
+    let cluster = MockCluster::new(1).unwrap();
+    // The mock broker makes any topic that is asked for, unless told that it fails.
+    let missing = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+    cluster.topic_error("pg", missing).unwrap();
+    let source = "sources: {db: {kafka: pg, format: postgres_jsonlog, resource: r}}";
+    let brokers = cluster.bootstrap_servers();
+    let definition = format!(
+        "version: 1\nname: p\nlisten: 127.0.0.1:0\nkafka: {{brokers: '{brokers}'}}\n{source}\n"
+    );
+    let folder = folder(&[("p.yaml", &definition)]);
+    let mut running = Running::start(folder.path());
+    let sentence = "topic `pg` does not exist at `";
+    running.says(sentence);
+    let answer = running.readiness();
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert!(answer.contains(sentence), "{answer}");
+    assert!(answer.contains("create it, or correct its name"), "{answer}");
+
+    cluster.topic_error("pg", RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).unwrap();
+    let mut producer = Producer::new(&brokers, &[]).unwrap();
+    producer.send("pg", 0, line(0, 1, "connection received").as_bytes()).unwrap();
+    producer.flush().unwrap();
+    running.reads("\"kafka\":{\"state\":\"ok\"}");
+    let answer = running.reads("HTTP/1.1 200");
+    assert!(answer.contains("\"judge\":{\"state\":\"ok\"}"), "{answer}");
+    running.measures("plimsoll_records_read_total{source=\"db\"} 1\n");
+    assert_eq!(running.stop().0, Some(0));
 }
 
 #[test]
@@ -385,4 +449,62 @@ fn pages_go_out_while_clickhouse_is_down() {
     let (code, took) = running.stop();
     assert_eq!(code, Some(0));
     assert!(took < Duration::from_secs(15), "{took:?}");
+}
+
+/// A definition that pages at `pager`, with its key in the file `key`.
+fn paging(pager: &str, more: &str) -> String {
+    format!(
+        "{SOUND}listen: 127.0.0.1:0\nreceivers: {{oncall: {{pagerduty: {{routing_key: '${{file:key}}', url: '{pager}'}}}}}}\nroutes: [{{severity: page, to: oncall}}]\n{more}"
+    )
+}
+
+#[test]
+fn readyz_lists_every_dependency_although_nothing_is_to_be_sent() {
+    let clickhouse = format!("clickhouse: {{url: 'http://{}'}}\n", nobody());
+    let definition = paging(&format!("http://{}/v2/enqueue", nobody()), &clickhouse);
+    let folder = folder(&[("p.yaml", &definition), ("key", "k"), ("db.jsonl", "")]);
+    let mut running = Running::start(folder.path());
+    // From the first answer on, each is named.
+    let first = running.readiness();
+    for name in ["clickhouse", "file db", "judge", "oncall", "store"] {
+        assert!(first.contains(&format!("\"{name}\":{{\"state\":")), "{name}: {first}");
+    }
+    let answer = running.reads("\"clickhouse\":{\"state\":\"failing\"");
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert!(answer.contains("clickhouse at 127.0.0.1:"), "{answer}");
+    running.says("the sink would take no delivery now");
+    // A pager is not asked for nothing, and does not stand in the way.
+    let answer = running.reads("\"file db\":{\"state\":\"ok\"");
+    assert!(answer.contains("\"oncall\":{\"state\":\"unused\"}"), "{answer}");
+    assert_eq!(running.stop().0, Some(0));
+}
+
+#[test]
+fn a_page_that_was_refused_goes_out_when_the_key_is_corrected() {
+    let receiver = Receiver::start();
+    receiver.otherwise(Behaviour::Status(403));
+    let folder = folder(&[("p.yaml", &paging(&receiver.url(), "")), ("key", "wrong")]);
+    fs::write(folder.path().join("db.jsonl"), exhausted().join("\n") + "\n").unwrap();
+    let mut running = Running::start(folder.path());
+    running.says("delivery refused");
+    let answer = running.reads("\"oncall\":{\"state\":\"failing\"");
+    assert!(answer.contains("answered 403"), "{answer}");
+    assert!(answer.contains("check `routing_key` and `url`"), "{answer}");
+    running.measures("plimsoll_outbox_refused{sink=\"oncall\"} 1\n");
+    assert_eq!(running.stop().0, Some(0));
+
+    receiver.otherwise(Behaviour::Accept);
+    fs::write(folder.path().join("key"), "right").unwrap();
+    let refused = receiver.requests().remove(0);
+    let mut running = Running::start(folder.path());
+    let opened = |alerts: &[Alert], _: usize| alerts.iter().any(|alert| alert.opened == 1);
+    assert!(receiver.wait(Duration::from_secs(30), opened), "{:?}", receiver.requests());
+    running.reads("\"oncall\":{\"state\":\"ok\"}");
+    let taken = receiver.requests().into_iter().find(|it| it.behaviour == Behaviour::Accept);
+    let mut taken = taken.unwrap();
+    assert_eq!((&taken.action, &taken.key), (&"trigger".to_owned(), &refused.key));
+    // The same content to the byte, but for the key of the service.
+    taken.event["routing_key"] = "wrong".into();
+    assert_eq!(taken.event, refused.event);
+    assert_eq!(running.stop().0, Some(0));
 }
