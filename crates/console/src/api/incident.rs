@@ -1,12 +1,11 @@
 //! `GET /api/incidents/{id}`.
 
-use std::collections::BTreeSet;
-
 use plimsoll_model::{Delivery, DeliveryState, IncidentId, PageAction, Payload};
 use plimsoll_store::{Decided, Error, Ordered, Snapshot};
 use serde::Serialize;
 
 use super::levels::{self, Levels};
+use super::marks::{self, Mark};
 use super::transition::Line;
 use crate::sources::Pipeline;
 
@@ -24,8 +23,6 @@ pub(super) struct Incident {
     deliveries_left_off: usize,
     levels: Option<Levels>,
     marks: Vec<Mark>,
-    /// The SQL text that proves the last transition; `null` if there is none.
-    proof: Option<String>,
 }
 
 /// One delivery, and what became of it.
@@ -46,17 +43,6 @@ struct Sent {
     answer: Option<String>,
 }
 
-/// Something that happened to the resource or its holders.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-struct Mark {
-    time: String,
-    /// `deploy`.
-    kind: &'static str,
-    /// Whom it concerns.
-    subject: String,
-    version: Option<String>,
-}
-
 /// Everything about one incident, or `None` if no pipeline knows it.
 pub(super) fn answer(pipelines: &[Pipeline], id: IncidentId) -> Result<Option<Incident>, Error> {
     for pipeline in pipelines {
@@ -75,9 +61,8 @@ fn about(
     mut transitions: Vec<Decided>,
 ) -> Result<Incident, Error> {
     let levels = levels::read(snapshot, id, &transitions)?;
-    let marks = marks(&transitions);
+    let marks = marks::read(snapshot, id, &transitions)?;
     let (deliveries, deliveries_left_off) = newest(sent(snapshot, id)?, DELIVERIES_SHOWN_MAX);
-    let proof = None;
     let transitions_left_off;
     (transitions, transitions_left_off) = newest(transitions, TRANSITIONS_SHOWN_MAX);
     let transitions = transitions.into_iter().map(Line::of).collect();
@@ -88,7 +73,6 @@ fn about(
         deliveries_left_off,
         levels,
         marks,
-        proof,
     })
 }
 
@@ -96,19 +80,6 @@ fn about(
 fn newest<T>(mut all: Vec<T>, max: usize) -> (Vec<T>, usize) {
     let left_off = all.len().saturating_sub(max);
     (all.split_off(left_off), left_off)
-}
-
-fn marks(transitions: &[Decided]) -> Vec<Mark> {
-    let releases = transitions.iter().filter_map(|it| it.transition.finding.release.as_ref());
-    let marks: BTreeSet<Mark> = releases
-        .map(|release| Mark {
-            time: release.deployed_at.to_string(),
-            kind: "deploy",
-            subject: release.service.clone(),
-            version: release.version.clone(),
-        })
-        .collect();
-    marks.into_iter().collect()
 }
 
 fn sent(snapshot: &Snapshot, id: IncidentId) -> Result<Vec<Sent>, Error> {

@@ -1,27 +1,29 @@
 //! Who held what over time, from an incident's evidence.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, TimestampMicrosecondType, UInt64Type};
-use plimsoll_model::evidence::PANE_SECONDS;
-use plimsoll_model::{Dimension, IncidentId, Owner, Second, Time};
+use plimsoll_model::evidence::{PANE_SECONDS, Table};
+use plimsoll_model::{Dimension, Finding, IncidentId, Owner, Second};
 use plimsoll_store::{Decided, Error, Snapshot};
 use serde::Serialize;
+
+use super::evidence::{Columns, Segments};
 
 /// Holders that have a band of their own; the others share one.
 pub const BANDS_MAX: usize = 6;
 /// Points of one band. A longer time has wider steps.
 pub const POINTS_MAX: i64 = 480;
-/// Evidence rows that are read for one answer. Of more, the newest segments are read, and
-/// `evidence_left_off` counts the rows of the others.
-pub const EVIDENCE_ROWS_READ_MAX: u64 = 200_000;
+/// How long a measured value stands when no other follows.
+const VALUE_STANDS_S: i64 = 300;
 
-/// Stacked bands: their sum is what everybody held.
+/// What each holder held, over time.
 #[derive(Debug, Serialize)]
 pub(super) struct Levels {
     /// What tells the bands apart.
     dimension: &'static str,
+    /// Whether the bands add up to what counts against the limit. Otherwise each has the limit
+    /// for itself.
+    stacked: bool,
     /// The beginning of the first step.
     from: String,
     step_seconds: i64,
@@ -31,7 +33,7 @@ pub(super) struct Levels {
     evidence_left_off: u64,
 }
 
-/// What one holder, or several, held at the end of each step.
+/// What one holder, or several, held at the end of each step; `null` where nothing is known.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Band {
     /// `owner`, `holder`, `others`, or `rest` for what is not told apart.
@@ -40,15 +42,17 @@ struct Band {
     name: Option<String>,
     /// How many values share the band.
     values: usize,
-    held: Vec<u64>,
+    held: Vec<Option<u64>>,
 }
 
 /// One row of evidence.
 #[derive(Clone, Debug)]
 struct Row {
-    pane: Second,
+    second: Second,
     holder: u64,
-    values: [Option<String>; Dimension::COUNT],
+    /// The value of the dimension that tells bands apart.
+    value: Option<String>,
+    is_owners: bool,
     held: u64,
     refused: u64,
 }
@@ -59,142 +63,165 @@ pub(super) fn read(
     id: IncidentId,
     transitions: &[Decided],
 ) -> Result<Option<Levels>, Error> {
-    let ticks: BTreeSet<Second> = transitions.iter().map(|it| it.transition.as_of).collect();
-    let mut segments = snapshot.segments()?;
-    segments.retain(|(_, entry)| ticks.contains(&entry.tick));
-    segments.sort_by(|a, b| b.1.tick.cmp(&a.1.tick).then_with(|| a.0.cmp(&b.0)));
-    let (mut rows, mut read, mut left_off) = (Vec::new(), 0, 0);
-    for (name, entry) in segments {
-        if left_off > 0 || read + entry.rows > EVIDENCE_ROWS_READ_MAX {
-            left_off += entry.rows;
-            continue;
-        }
-        read += entry.rows;
-        if let Some(batch) = snapshot.segment(&name)? {
-            add_rows(&batch, id, &mut rows);
-        }
+    let Some(last) = transitions.last() else { return Ok(None) };
+    let finding = &last.transition.finding;
+    let panes = Segments::read(snapshot, Table::Panes, id, transitions)?;
+    let dimension = dimension(&panes, &finding.owner);
+    let rows = panes.rows(|columns, row| pane(columns, row, finding, dimension));
+    if !rows.is_empty() {
+        return Ok(levels(rows, dimension, true, panes.left_off));
     }
-    let owner = transitions.last().map(|it| &it.transition.finding.owner);
-    Ok(levels(rows, owner.unwrap_or(&Owner::Unknown), left_off))
-}
-
-/// Adds the rows of `id`; none if the batch has other columns than panes have.
-fn add_rows(batch: &RecordBatch, id: IncidentId, rows: &mut Vec<Row>) {
-    let id = id.to_string();
-    let words = |name: &str| words(batch, name);
-    let counts = |name: &str| batch.column_by_name(name)?.as_primitive_opt::<UInt64Type>();
-    let times = batch.column_by_name("pane");
-    let panes = times.and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>());
-    let (Some(incidents), Some(panes)) = (words("incident"), panes) else { return };
-    let (Some(held), Some(refused), Some(holders)) =
-        (counts("held"), counts("refused"), counts("holder_key"))
-    else {
-        return;
+    let samples = Segments::read(snapshot, Table::Samples, id, transitions)?;
+    let dimension = match known(&samples, Dimension::ServiceInstanceId) {
+        true => Dimension::ServiceInstanceId,
+        false => self::dimension(&samples, &finding.owner),
     };
-    let dimensions = Dimension::ALL.map(|dimension| words(dimension.column()));
-    for row in 0..batch.num_rows() {
-        if incidents(row).as_deref() != Some(id.as_str()) {
-            continue;
-        }
-        rows.push(Row {
-            pane: Time::from_micros(panes.value(row)).second(),
-            holder: holders.value(row),
-            values: std::array::from_fn(|at| dimensions[at].as_ref().and_then(|of| of(row))),
-            held: held.value(row),
-            refused: refused.value(row),
-        });
-    }
+    let rows = samples.rows(|columns, row| sample(columns, row, finding, dimension));
+    Ok(levels(rows, dimension, false, samples.left_off))
 }
 
-/// Reads a dictionary column of text.
-fn words<'a>(
-    batch: &'a RecordBatch,
-    name: &str,
-) -> Option<Box<dyn Fn(usize) -> Option<String> + 'a>> {
-    let column = batch.column_by_name(name)?;
-    let DataType::Dictionary(_, _) = column.data_type() else { return None };
-    let keys = column.as_dictionary_opt::<arrow::datatypes::Int32Type>()?;
-    let values = keys.values().as_string_opt::<i32>()?;
-    Some(Box::new(move |row| Some(values.value(keys.key(row)?).to_owned())))
+fn pane(columns: &Columns<'_>, row: usize, of: &Finding, dimension: Dimension) -> Option<Row> {
+    (columns.word("resource", row)? == of.resource).then_some(())?;
+    Some(Row {
+        second: columns.time("pane", row)?.second(),
+        holder: columns.count("holder_key", row)?,
+        value: columns.holder(dimension, row).map(str::to_owned),
+        is_owners: columns.is_of(&of.owner, row),
+        held: columns.count("held", row)?,
+        refused: columns.count("refused", row)?,
+    })
 }
 
-/// The dimension that tells the bands apart: the owner's, or the first of program, tenant and
-/// the others that any row knows.
-fn dimension(rows: &[Row], owner: &Owner) -> Dimension {
+/// The metric whose samples are a resource's level in bytes.
+const LEVEL_METRIC: &str = "memory";
+
+fn sample(columns: &Columns<'_>, row: usize, of: &Finding, dimension: Dimension) -> Option<Row> {
+    let is_level = columns.word("resource", row)? == of.resource
+        && columns.word("metric", row)? == LEVEL_METRIC;
+    is_level.then_some(())?;
+    Some(Row {
+        second: columns.time("time", row)?.second(),
+        holder: columns.count("holder_key", row)?,
+        value: columns.holder(dimension, row).map(str::to_owned),
+        is_owners: columns.is_of(&of.owner, row),
+        held: columns.value("value", row)?.max(0.0) as u64,
+        refused: 0,
+    })
+}
+
+/// The owner's dimension, or the first of program, tenant and the others that any row knows.
+fn dimension(segments: &Segments, owner: &Owner) -> Dimension {
     if let Owner::Holder { dimension, .. } = owner {
         return *dimension;
     }
-    let known =
-        |dimension: &Dimension| rows.iter().any(|row| row.values[*dimension as usize].is_some());
-    let order = [Dimension::ServiceName].into_iter().chain(Dimension::ALL);
-    order.into_iter().find(known).unwrap_or(Dimension::ServiceName)
+    let mut order = [Dimension::ServiceName].into_iter().chain(Dimension::ALL);
+    order.find(|dimension| known(segments, *dimension)).unwrap_or(Dimension::ServiceName)
 }
 
-/// The newest row of each holder says what it holds: the sum over holders is the level.
-fn levels(mut rows: Vec<Row>, owner: &Owner, evidence_left_off: u64) -> Option<Levels> {
-    rows.sort_by_key(|row| (row.pane, row.holder));
-    let (first, last) = (rows.first()?.pane, rows.last()?.pane);
-    let dimension = dimension(&rows, owner);
+fn known(segments: &Segments, dimension: Dimension) -> bool {
+    !segments.rows(|columns, row| columns.holder(dimension, row).map(|_| ())).is_empty()
+}
+
+/// What one value of the dimension held.
+#[derive(Debug, Default)]
+struct Series {
+    is_owners: bool,
+    held: Vec<Option<u64>>,
+}
+
+/// The newest row of each holder says what it holds.
+fn levels(
+    mut rows: Vec<Row>,
+    dimension: Dimension,
+    stacked: bool,
+    evidence_left_off: u64,
+) -> Option<Levels> {
+    rows.sort_by_key(|row| (row.second, row.holder));
+    let (first, last) = (pane_of(rows.first()?.second), pane_of(rows.last()?.second));
     let panes = last.since(first) / PANE_SECONDS + 1;
     let step = PANE_SECONDS * (panes + POINTS_MAX - 1).div_euclid(POINTS_MAX);
     let points = usize::try_from(last.since(first) / step + 1).unwrap_or(0);
-    let mut by_value: BTreeMap<Option<String>, Vec<u64>> = BTreeMap::new();
+    let mut by_value: BTreeMap<Option<String>, Series> = BTreeMap::new();
     let mut refused = vec![0_u64; points];
-    let mut held: BTreeMap<u64, (Option<String>, u64)> = BTreeMap::new();
+    let mut newest: BTreeMap<u64, Row> = BTreeMap::new();
     let mut rows = rows.into_iter().peekable();
     for (point, refused) in refused.iter_mut().enumerate() {
-        let end = first.0 + (point as i64 + 1) * step;
-        while let Some(row) = rows.next_if(|row| row.pane.0 < end) {
+        let end = Second(first.0 + (point as i64 + 1) * step);
+        while let Some(row) = rows.next_if(|row| row.second < end) {
             *refused += row.refused;
-            let value = row.values.into_iter().nth(dimension as usize).flatten();
-            held.insert(row.holder, (value, row.held));
+            newest.insert(row.holder, row);
         }
-        for (value, held) in held.values() {
-            let series = match by_value.get_mut(value) {
+        for row in newest.values() {
+            if !stacked && end.since(row.second) > VALUE_STANDS_S.max(2 * step) {
+                continue;
+            }
+            let series = match by_value.get_mut(&row.value) {
                 Some(series) => series,
-                None => by_value.entry(value.clone()).or_insert_with(|| vec![0; points]),
+                None => by_value.entry(row.value.clone()).or_default(),
             };
-            series[point] += held;
+            series.is_owners |= row.is_owners;
+            series.held.resize(points, None);
+            let before = series.held[point].unwrap_or(0);
+            // Several instances that are not told apart: the highest is nearest to its limit.
+            series.held[point] =
+                Some(if stacked { before + row.held } else { before.max(row.held) });
         }
     }
-    let bands = bands(by_value, owner);
-    let (from, dimension) = (first.to_string(), dimension.name());
-    Some(Levels { dimension, from, step_seconds: step, bands, refused, evidence_left_off })
+    if stacked {
+        let all = by_value.values_mut().flat_map(|series| &mut series.held);
+        all.for_each(|held| *held = held.or(Some(0)));
+    }
+    Some(Levels {
+        dimension: dimension.name(),
+        stacked,
+        from: first.to_string(),
+        step_seconds: step,
+        bands: bands(by_value, stacked),
+        refused,
+        evidence_left_off,
+    })
 }
 
-/// The owner at the bottom of the stack, then the largest holders, the others, the rest.
-fn bands(mut by_value: BTreeMap<Option<String>, Vec<u64>>, owner: &Owner) -> Vec<Band> {
+fn pane_of(second: Second) -> Second {
+    Second(second.0 - second.0.rem_euclid(PANE_SECONDS))
+}
+
+/// The owner first, which is the bottom of the stack, then the largest holders, the others, the
+/// rest.
+fn bands(mut by_value: BTreeMap<Option<String>, Series>, stacked: bool) -> Vec<Band> {
     let rest = by_value.remove(&None);
-    let mut bands = Vec::new();
-    if let Owner::Holder { value, .. } = owner {
-        let name = Some(value.clone());
-        if let Some(held) = by_value.remove(&name) {
-            bands.push(Band { kind: "owner", name, values: 1, held });
-        }
-    }
-    let mut others: Vec<_> = by_value.into_iter().collect();
-    others.sort_by_key(|(_, held)| std::cmp::Reverse(held.iter().copied().max()));
-    let named = BANDS_MAX.saturating_sub(bands.len());
-    let beyond = others.split_off(named.min(others.len()));
-    for (name, held) in others {
-        bands.push(Band { kind: "holder", name, values: 1, held });
-    }
+    let mut named: Vec<_> = by_value.into_iter().collect();
+    named.sort_by_key(|(_, series)| {
+        std::cmp::Reverse((series.is_owners, series.held.iter().copied().max()))
+    });
+    let beyond = named.split_off(BANDS_MAX.min(named.len()));
+    let kind = |series: &Series| if series.is_owners { "owner" } else { "holder" };
+    let mut bands: Vec<Band> = named
+        .into_iter()
+        .map(|(name, series)| Band { kind: kind(&series), name, values: 1, held: series.held })
+        .collect();
     if !beyond.is_empty() {
-        let (values, held) = (beyond.len(), sum(beyond.into_iter().map(|(_, held)| held)));
+        let values = beyond.len();
+        let held = together(beyond.into_iter().map(|(_, series)| series.held), stacked);
         bands.push(Band { kind: "others", name: None, values, held });
     }
-    if let Some(held) = rest {
-        bands.push(Band { kind: "rest", name: None, values: 1, held });
+    if let Some(Series { held, is_owners }) = rest {
+        let kind = if is_owners { "owner" } else { "rest" };
+        bands.push(Band { kind, name: None, values: 1, held });
     }
     bands
 }
 
-fn sum(series: impl Iterator<Item = Vec<u64>>) -> Vec<u64> {
-    let mut total: Vec<u64> = Vec::new();
+/// The sum of stacked series; the highest of others.
+fn together(series: impl Iterator<Item = Vec<Option<u64>>>, stacked: bool) -> Vec<Option<u64>> {
+    let mut total: Vec<Option<u64>> = Vec::new();
     for held in series {
-        total.resize(held.len(), 0);
+        total.resize(held.len(), None);
         for (total, held) in total.iter_mut().zip(held) {
-            *total += held;
+            *total = match (*total, held) {
+                (Some(total), Some(held)) if stacked => Some(total + held),
+                (total, held) => total.max(held),
+            };
         }
     }
     total
@@ -204,58 +231,66 @@ fn sum(series: impl Iterator<Item = Vec<u64>>) -> Vec<u64> {
 mod tests {
     use super::*;
 
-    fn row(pane: i64, service: &str, held: u64) -> Row {
-        let mut values: [Option<String>; Dimension::COUNT] = Default::default();
-        values[Dimension::ServiceName as usize] =
-            Some(service).filter(|it| !it.is_empty()).map(str::to_owned);
+    fn row(second: i64, service: &str, held: u64) -> Row {
         let holder = service.bytes().fold(7, |key, byte| key * 31 + u64::from(byte));
-        Row { pane: Second(pane), holder, values, held, refused: 1 }
+        let value = Some(service).filter(|it| !it.is_empty()).map(str::to_owned);
+        let is_owners = service == "issuer";
+        Row { second: Second(second), holder, value, is_owners, held, refused: 1 }
     }
 
-    fn issuer() -> Owner {
-        Owner::Holder { dimension: Dimension::ServiceName, value: "issuer".to_owned() }
+    /// Each band as `kind name: held…`.
+    fn said(levels: &Levels) -> Vec<String> {
+        let held = |held: &Option<u64>| held.map_or("-".to_owned(), |held| held.to_string());
+        let said = levels.bands.iter().map(|band| {
+            let held: Vec<String> = band.held.iter().map(held).collect();
+            format!("{} {}: {}", band.kind, band.name.as_deref().unwrap_or("-"), held.join(" "))
+        });
+        said.collect()
     }
 
-    /// Step width, refused, and each band as `kind name: held…`.
     #[track_caller]
-    fn check(rows: Vec<Row>, step: i64, refused: &[u64], bands: &[&str]) {
-        let levels = levels(rows, &issuer(), 0).unwrap();
-        assert_eq!(levels.step_seconds, step);
-        assert_eq!(levels.refused, refused);
-        let said: Vec<String> = (levels.bands.iter())
-            .map(|it| format!("{} {}: {:?}", it.kind, it.name.as_deref().unwrap_or("-"), it.held))
-            .collect();
-        assert_eq!(said, bands);
+    fn check(rows: Vec<Row>, stacked: bool, bands: &[&str]) {
+        let levels = levels(rows, Dimension::ServiceName, stacked, 0).unwrap();
+        assert_eq!(levels.step_seconds, 10);
+        assert_eq!(said(&levels), bands);
     }
 
     #[test]
     fn a_holder_without_a_newer_row_still_holds_what_it_held() {
         check(
             vec![row(0, "issuer", 4), row(0, "web", 9), row(20, "issuer", 6), row(20, "", 2)],
-            10,
-            &[2, 0, 2],
-            &["owner issuer: [4, 4, 6]", "holder web: [9, 9, 9]", "rest -: [0, 0, 2]"],
+            true,
+            &["owner issuer: 4 4 6", "holder web: 9 9 9", "rest -: 0 0 2"],
+        );
+    }
+
+    #[test]
+    fn a_measured_value_does_not_stand_for_ever() {
+        let mut expected = "1 ".repeat(30);
+        expected.push('-');
+        check(
+            vec![row(3, "issuer", 1), row(303, "web", 2)],
+            false,
+            &[&format!("owner issuer: {}", expected), &format!("holder web: {}2", "- ".repeat(30))],
         );
     }
 
     #[test]
     fn the_owner_stands_first_and_small_holders_share_a_band() {
+        let others = ["a", "b", "c", "d", "e", "f", "g"].iter().zip(2..);
         let mut rows = vec![row(0, "issuer", 1)];
-        rows.extend(
-            ["a", "b", "c", "d", "e", "f", "g"].iter().zip(2..).map(|(it, held)| row(0, it, held)),
-        );
+        rows.extend(others.map(|(service, held)| row(0, service, held)));
         check(
             rows,
-            10,
-            &[8],
+            true,
             &[
-                "owner issuer: [1]",
-                "holder g: [8]",
-                "holder f: [7]",
-                "holder e: [6]",
-                "holder d: [5]",
-                "holder c: [4]",
-                "others -: [5]",
+                "owner issuer: 1",
+                "holder g: 8",
+                "holder f: 7",
+                "holder e: 6",
+                "holder d: 5",
+                "holder c: 4",
+                "others -: 5",
             ],
         );
     }
@@ -264,14 +299,14 @@ mod tests {
     fn a_long_time_has_wider_steps_and_each_says_its_end() {
         let last = POINTS_MAX * PANE_SECONDS;
         let rows = vec![row(0, "issuer", 1), row(10, "issuer", 2), row(last, "issuer", 3)];
-        let levels = levels(rows, &issuer(), 0).unwrap();
-        assert_eq!(levels.step_seconds, 2 * PANE_SECONDS);
+        let levels = levels(rows, Dimension::ServiceName, true, 0).unwrap();
+        assert_eq!((levels.step_seconds, levels.refused.iter().sum::<u64>()), (20, 3));
         let held = &levels.bands[0].held;
-        assert_eq!((held.len(), held[0], held[held.len() - 1]), (241, 2, 3));
+        assert_eq!((held.len(), held[0], held[held.len() - 1]), (241, Some(2), Some(3)));
     }
 
     #[test]
     fn no_rows_no_levels() {
-        assert!(levels(Vec::new(), &Owner::Nobody, 0).is_none());
+        assert!(levels(Vec::new(), Dimension::ServiceName, true, 0).is_none());
     }
 }

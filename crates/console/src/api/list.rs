@@ -28,7 +28,8 @@ pub(super) fn answer(pipelines: &[Pipeline]) -> Result<List, Error> {
     incidents.sort_by_key(place);
     let left_off = incidents.len().saturating_sub(INCIDENTS_SHOWN_MAX);
     incidents.truncate(INCIDENTS_SHOWN_MAX);
-    Ok(List { incidents: incidents.into_iter().map(Line::of).collect(), left_off })
+    let lines = incidents.into_iter().map(|decided| Line::of(decided).without_proof());
+    Ok(List { incidents: lines.collect(), left_off })
 }
 
 fn place(decided: &Decided) -> impl Ord + use<> {

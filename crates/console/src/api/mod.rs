@@ -1,8 +1,10 @@
 //! `/api`: incidents and what is watched, as JSON. `docs/api.md` says what each key means.
 
+mod evidence;
 mod incident;
 mod levels;
 mod list;
+mod marks;
 mod transition;
 mod watched;
 
@@ -19,9 +21,11 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::sync::Semaphore;
 
+pub use evidence::EVIDENCE_ROWS_READ_MAX;
 pub use incident::{DELIVERIES_SHOWN_MAX, TRANSITIONS_SHOWN_MAX};
-pub use levels::{BANDS_MAX, EVIDENCE_ROWS_READ_MAX, POINTS_MAX};
+pub use levels::{BANDS_MAX, POINTS_MAX};
 pub use list::INCIDENTS_SHOWN_MAX;
+pub use marks::MARKS_MAX;
 
 use crate::sources::Sources;
 

@@ -1,6 +1,6 @@
 //! A transition as JSON: the keys of `plimsoll replay`'s lines (`docs/incidents.md`).
 
-use plimsoll_model::{Change, Dimension, OwnedHolder, Owner};
+use plimsoll_model::{Change, Detail, Dimension, OwnedHolder, Owner};
 use plimsoll_store::Decided;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -35,8 +35,12 @@ pub(super) struct Line {
     release: Option<Value>,
     refused: u64,
     doubts: Vec<String>,
+    detail: Option<Detail>,
     headline: String,
     advice: String,
+    /// Left out where many incidents are listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proof: Option<String>,
 }
 
 impl Line {
@@ -77,9 +81,16 @@ impl Line {
             }),
             refused: finding.refused,
             doubts: finding.doubts,
+            detail: finding.detail,
             headline: transition.headline,
             advice: transition.advice,
+            proof: Some(transition.proof),
         }
+    }
+
+    pub(super) fn without_proof(mut self) -> Line {
+        self.proof = None;
+        self
     }
 }
 
