@@ -1,7 +1,7 @@
 // Charts as SVG: the level with its limit and forecast, who holds what, and a small line.
 
 import { h } from "./draw.js";
-import { amount, clip, clock, day, moment, number } from "./words.js";
+import { amount, clip, clock, day, moment, number, plain } from "./words.js";
 
 /** Below this width names stand under the chart instead of beside it. */
 const NARROW = 620;
@@ -16,28 +16,52 @@ const PATTERNS = ["solid", "slant", "dots", "level", "back", "cross"];
 
 const STEPS_S = [10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800, 1209600];
 
-/** The time and the levels of an incident, ready to be drawn. */
+/**
+ * The time and the levels of an incident, ready to be drawn. Bands that are not stacked each have
+ * the limit for themselves; then the owner's level is the one that counts, or else the highest.
+ */
 export function series(incident) {
   const { levels } = incident;
   if (levels === null || levels.bands.length === 0) return null;
   const from = moment(levels.from);
   const step = levels.step_seconds * 1000;
   const points = levels.bands[0].held.length;
-  const total = Array.from({ length: points }, (_, at) => levels.bands.reduce((sum, band) => sum + band.held[at], 0));
-  return { from, step, points, total, end: from + step * points, bands: levels.bands };
+  const counted = levels.bands.some((band) => band.kind === "owner") && !levels.stacked
+    ? levels.bands.filter((band) => band.kind === "owner")
+    : levels.bands;
+  const total = Array.from({ length: points }, (_, at) => together(counted.map((band) => band.held[at]), levels.stacked));
+  const top = Math.max(...levels.bands.flatMap((band) => band.held), ...total);
+  return { from, step, points, total, top, end: from + step * points, bands: levels.bands, stacked: levels.stacked };
 }
 
-/** The last transition that said when the units run out. */
+function together(values, stacked) {
+  const known = values.filter((value) => value !== null);
+  if (known.length === 0) return null;
+  return stacked ? known.reduce((sum, value) => sum + value, 0) : Math.max(...known);
+}
+
+/** The last known value of a series, or null. */
+export function lastOf(values) {
+  return values.findLast((value) => value !== null) ?? null;
+}
+
+/**
+ * When the units run out: while the incident is open as last said, and as first said once it is
+ * over, so that everybody can see how true it was.
+ */
 export function forecast(incident) {
-  const said = incident.transitions.filter((it) => it.exhaustion_from !== null);
-  const last = said[said.length - 1];
-  if (last === undefined) return null;
+  const { transitions } = incident;
+  const isOver = transitions[transitions.length - 1].state === "resolved";
+  const hasOne = (it) => it.exhaustion_from !== null && it.state === "open";
+  const it = isOver ? transitions.find(hasOne) : transitions.findLast(hasOne);
+  if (it === undefined) return null;
   return {
-    said: moment(last.as_of),
-    level: last.level,
-    usable: last.usable,
-    from: moment(last.exhaustion_from),
-    to: moment(last.exhaustion_to),
+    transition: it,
+    said: moment(it.as_of),
+    level: it.level,
+    usable: it.usable,
+    from: moment(it.exhaustion_from),
+    to: moment(it.exhaustion_to),
   };
 }
 
@@ -64,15 +88,16 @@ export function levelChart(width, height, data, incident) {
   const last = incident.transitions[incident.transitions.length - 1];
   const at = frame(width, height, data, incident, TOP);
   const usable = last.usable;
-  const y = scale(at, Math.max(1, usable ?? 0, ...data.total));
+  const max = Math.max(1, usable ?? 0, ...data.total);
+  const y = scale(at, max);
   const ahead = forecast(incident);
   return h(
     "svg",
     { class: "chart", viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-labelledby": "level-text" },
     patterns("level"),
-    axes(at, y, Math.max(1, usable ?? 0, ...data.total), last.unit),
+    axes(at, y, max, last.unit),
+    h("path", { class: "under", d: area(at, y, data, data.total.map(() => 0), data.total) }),
     ahead === null ? null : wedge(at, y, ahead),
-    h("path", { class: "under", d: `${steps(at, y, data, data.total)} L${at.x(data.end)} ${y(0)} L${at.x(data.from)} ${y(0)} Z` }),
     h("path", { class: "line", d: steps(at, y, data, data.total) }),
     usable === null ? null : limit(at, y, usable, last.unit),
     marks(at, incident, true),
@@ -80,24 +105,29 @@ export function levelChart(width, height, data, incident) {
   );
 }
 
-/** Who holds what, as bands on top of each other. */
+/** Who holds what: bands on top of each other, or a line for each. */
 export function bandChart(width, height, data, incident) {
   const last = incident.transitions[incident.transitions.length - 1];
   const at = frame(width, height, data, incident, 12);
-  const max = Math.max(1, last.usable ?? 0, ...data.total);
+  const max = Math.max(1, last.usable ?? 0, data.top);
   const y = scale(at, max);
   let below = data.total.map(() => 0);
   const layers = data.bands.map((band, place) => {
-    const base = below;
-    below = below.map((sum, point) => sum + band.held[point]);
-    return { band, place, base, top: below };
+    const base = data.stacked ? below : band.held;
+    const top = data.stacked ? below.map((sum, point) => sum + band.held[point]) : band.held;
+    below = top;
+    return { band, place, base, top };
   });
-  const drawn = layers.map(({ place, base, top, band }) =>
-    h("g", { key: `band-${place}`, class: `band ${band.kind}` },
-      h("path", { class: "tint", d: area(at, y, data, base, top) }),
-      h("path", { class: "pattern", d: area(at, y, data, base, top), fill: `url(#held-${pattern(place, band)})` }),
-      h("path", { class: "edge", d: steps(at, y, data, top) })),
-  );
+  const drawn = layers.map(({ place, base, top, band }) => {
+    if (!data.stacked) {
+      return h("path", { key: `line-${place}`, class: `single ${band.kind} dash-${place % 4}`, d: steps(at, y, data, top) });
+    }
+    const shape = area(at, y, data, base, top);
+    return h("g", { key: `band-${place}`, class: `band ${band.kind}` },
+      h("path", { class: "tint", d: shape }),
+      h("path", { class: "pattern", d: shape, fill: `url(#held-${pattern(place, band)})` }),
+      h("path", { class: "edge", d: steps(at, y, data, top) }));
+  });
   return h(
     "svg",
     { class: "chart", viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-labelledby": "holders-text" },
@@ -128,7 +158,7 @@ export function spark(past, usable, width, height) {
   const x = (time) => ((time - from) / (to - from)) * width;
   const y = (held) => height - 1 - (held / max) * (height - 2);
   const path = points.map(([time, held], at) => (at === 0 ? `M${fixed(x(time))} ${fixed(y(held))}` : `H${fixed(x(time))} V${fixed(y(held))}`)).join(" ");
-  return h("svg", { class: "spark", viewBox: `0 0 ${width} ${height}`, width, height, "aria-hidden": "true" },
+  return h("svg", { class: "spark", viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", width, height, "aria-hidden": "true" },
     usable === null ? null : h("line", { class: "limit", x1: 0, x2: width, y1: fixed(y(usable)), y2: fixed(y(usable)) }),
     h("path", { class: "under", d: `${path} V${height} H0 Z` }),
     h("path", { class: "line", d: path }));
@@ -136,22 +166,44 @@ export function spark(past, usable, width, height) {
 
 const fixed = (value) => Math.round(value * 10) / 10;
 
+/** The runs of a series between which nothing is known, as [first, past the last]. */
+function runs(values) {
+  const found = [];
+  values.forEach((value, point) => {
+    if (value === null) return;
+    if (point === 0 || values[point - 1] === null) found.push([point, point + 1]);
+    else found[found.length - 1][1] = point + 1;
+  });
+  return found;
+}
+
 /** The top of a series: each step's level stands until the next. */
 function steps(at, y, data, values) {
-  const parts = values.map((value, point) => {
-    const [begin, end] = [at.x(data.from + point * data.step), at.x(data.from + (point + 1) * data.step)];
-    return `${point === 0 ? "M" : "L"}${fixed(begin)} ${fixed(y(value))} H${fixed(end)}`;
+  const parts = runs(values).flatMap(([first, past]) =>
+    values.slice(first, past).map((value, index) => {
+      const [begin, end] = edges(at, data, first + index);
+      return `${index === 0 ? "M" : "L"}${begin} ${fixed(y(value))} H${end}`;
+    }));
+  return parts.join(" ");
+}
+
+/** The area between two series. */
+function area(at, y, data, base, top) {
+  const parts = runs(top).flatMap(([first, past]) => {
+    const there = [];
+    const back = [];
+    for (let point = first; point < past; point += 1) {
+      const [begin, end] = edges(at, data, point);
+      there.push(`${point === first ? "M" : "L"}${begin} ${fixed(y(top[point]))} H${end}`);
+      back.push(`L${end} ${fixed(y(base[point]))} H${begin}`);
+    }
+    return [...there, ...back.reverse(), "Z"];
   });
   return parts.join(" ");
 }
 
-function area(at, y, data, base, top) {
-  const back = base.map((_, index) => {
-    const point = base.length - 1 - index;
-    const [begin, end] = [at.x(data.from + point * data.step), at.x(data.from + (point + 1) * data.step)];
-    return `L${fixed(end)} ${fixed(y(base[point]))} H${fixed(begin)}`;
-  });
-  return `${steps(at, y, data, top)} ${back.join(" ")} Z`;
+function edges(at, data, point) {
+  return [fixed(at.x(data.from + point * data.step)), fixed(at.x(data.from + (point + 1) * data.step))];
 }
 
 function axes(at, y, max, unit) {
@@ -210,10 +262,12 @@ function wedge(at, y, ahead) {
   }
   return h("g", { class: "wedge" },
     h("path", { class: "tint", d: `M${begin} ${level} L${early} ${top} H${late} Z` }),
-    h("path", { fill: "url(#level-slant)", d: `M${begin} ${level} L${early} ${top} H${late} Z` }),
+    h("path", { fill: "url(#level-alarm)", d: `M${begin} ${level} L${early} ${top} H${late} Z` }),
     h("line", { class: "bracket", x1: early, x2: late, y1: top, y2: top }),
     [early, late].map((x) => h("line", { class: "bracket", x1: x, x2: x, y1: top - 6, y2: top + 6 })),
-    h("text", { x: Math.min(Math.max((early + late) / 2, plot.left + 60), plot.right - 60), y: y(0) - 12, "text-anchor": "middle" }, "forecast, 80 %"),
+    h("text", late + 8 + 104 < at.width
+      ? { x: late + 8, y: fixed(y(0)) - 10 }
+      : { x: Math.min(early, plot.right) - 8, y: fixed(y(0)) - 10, "text-anchor": "end" }, "forecast, 80 %"),
     h("line", { class: "drop", x1: early, x2: early, y1: top, y2: y(0) }),
     h("line", { class: "drop", x1: late, x2: late, y1: top, y2: y(0) }));
 }
@@ -240,9 +294,11 @@ function marks(at, incident, named) {
   }));
 }
 
-/** `deploy issuer 2.14`. */
+/** `deploy issuer 2.14`, `end web-1: oom`. */
 export function markText(mark) {
-  return [mark.kind, clip(mark.subject, 24), mark.version === null ? "" : clip(mark.version, 16)].join(" ").trim();
+  const version = mark.version === null || mark.kind === "end" ? "" : ` ${clip(mark.version, 16)}`;
+  const cause = mark.cause === null ? "" : `: ${clip(plain(mark.cause), 24)}`;
+  return `${mark.kind} ${clip(mark.subject, 24)}${version}${cause}`;
 }
 
 /** A numbered dot on the line for each of the last transitions. */
@@ -263,10 +319,10 @@ function said(at, y, data, incident) {
 
 /** The names of the bands, each as near to its end as the others allow. */
 function beside(at, y, data, layers, unit) {
-  const point = data.points - 1;
   const x = fixed(at.x(data.end));
   const labels = layers
-    .map((layer) => ({ ...layer, want: y((layer.base[point] + layer.top[point]) / 2) }))
+    .filter((layer) => lastOf(layer.top) !== null && lastOf(layer.band.held) > 0)
+    .map((layer) => ({ ...layer, want: y((lastOf(layer.base) + lastOf(layer.top)) / 2) }))
     .sort((a, b) => a.want - b.want);
   let from = at.plot.top;
   for (const label of labels) {
@@ -281,7 +337,7 @@ function beside(at, y, data, layers, unit) {
   const edge = at.plot.right + 14;
   return h("g", { class: "names" }, labels.map((label) => [
     h("path", { d: `M${x} ${fixed(label.want)} L${edge - 10} ${fixed(label.at)} H${edge - 4}` }),
-    h("text", { class: label.band.kind, x: edge, y: fixed(label.at), dy: "0.32em" }, `${bandName(label.band, 14)} ${amount(label.band.held[point], unit)}`),
+    h("text", { class: label.band.kind, x: edge, y: fixed(label.at), dy: "0.32em" }, `${bandName(label.band, 14)} ${amount(lastOf(label.band.held), unit)}`),
   ]));
 }
 
@@ -305,6 +361,7 @@ function patterns(prefix) {
     tile("slant", 8, stroke("M-2 2 L2 -2 M0 8 L8 0 M6 10 L10 6")),
     tile("back", 8, stroke("M-2 6 L2 10 M0 0 L8 8 M6 -2 L10 2")),
     tile("dots", 8, h("circle", { class: "dot", cx: 2, cy: 2, r: 1.3 }), h("circle", { class: "dot", cx: 6, cy: 6, r: 1.3 })),
+    tile("alarm", 8, h("path", { class: "alarm", d: "M-2 2 L2 -2 M0 8 L8 0 M6 10 L10 6" })),
     tile("level", 6, stroke("M0 3 H6")),
     tile("upright", 6, stroke("M3 0 V6")),
     tile("cross", 8, stroke("M0 4 H8 M4 0 V8")));

@@ -11,8 +11,8 @@ const TEXT_MAX = 20000;
 /** Attributes that may be drawn. Those that run script or load something are not among them. */
 const ATTRIBUTES = new Set([
   "aria-current", "aria-describedby", "aria-hidden", "aria-label", "aria-labelledby", "aria-live", "class", "cx", "cy", "d",
-  "datetime", "dy", "fill", "focusable", "for", "height", "href", "id", "open", "patternTransform", "patternUnits", "points", "r",
-  "role", "rx", "scope", "tabindex", "text-anchor", "title", "transform", "type", "viewBox", "width", "x", "x1", "x2", "y", "y1", "y2",
+  "datetime", "dy", "fill", "focusable", "for", "height", "href", "id", "open", "patternUnits",
+  "preserveAspectRatio", "r", "role", "rx", "scope", "tabindex", "text-anchor", "title", "transform", "type", "viewBox", "width", "x", "x1", "x2", "y", "y1", "y2",
 ]);
 
 /**

@@ -1,6 +1,6 @@
 // The second screen: one incident, from its sentence to its proof.
 
-import { bandChart, bandName, levelChart, markText, series, swatch } from "./chart.js";
+import { bandChart, bandName, forecast, lastOf, levelChart, markText, series, swatch } from "./chart.js";
 import { draw, h } from "./draw.js";
 import { poll } from "./poll.js";
 import { now, state } from "./state.js";
@@ -80,12 +80,12 @@ function charts(incident) {
 
 /** The first chart in words. */
 function levelText(data, incident, last) {
-  const top = Math.max(...data.total);
-  const parts = [`From ${amount(data.total[0], last.unit)} at ${clock(data.from, null)} to ${amount(data.total[data.points - 1], last.unit)} at ${clock(data.end, data.from)} UTC, at most ${held(top, last.usable, last.unit)}.`];
+  const known = data.total.filter((it) => it !== null);
+  const parts = [`From ${amount(known[0], last.unit)} at ${clock(data.from, null)} to ${amount(lastOf(known), last.unit)} at ${clock(data.end, data.from)} UTC, at most ${held(Math.max(...known), last.usable, last.unit)}.`];
   const refused = incident.levels.refused.reduce((sum, it) => sum + it, 0);
   if (refused > 0) parts.push(`${number(refused)} requests were refused.`);
-  const forecast = incident.transitions.findLast((it) => it.exhaustion_from !== null);
-  if (forecast !== undefined) parts.push(`Forecast of ${clock(moment(forecast.as_of), data.from)}: runs out ${runsOutAt(forecast, data.from)}.`);
+  const ahead = forecast(incident);
+  if (ahead !== null) parts.push(`Forecast of ${clock(ahead.said, data.from)}: runs out ${runsOutAt(ahead.transition, data.from)}.`);
   for (const mark of incident.marks) parts.push(`At ${clock(moment(mark.time), data.from)}: ${markText(mark)}.`);
   if (incident.levels.evidence_left_off > 0) parts.push("Older evidence is left off.");
   return parts.join(" ");
@@ -94,9 +94,10 @@ function levelText(data, incident, last) {
 function holdersText(data, incident, last) {
   const who = owner(last);
   const own = data.bands.find((band) => band.kind === "owner");
-  const by = `By ${incident.levels.dimension}, on top of each other.`;
+  const by = `By ${incident.levels.dimension}, ${data.stacked ? "on top of each other" : "each against the limit for itself"}.`;
   if (who === null || own === undefined) return by;
-  return `${by} ${who} held ${amount(own.held[0], last.unit)} at first and ${amount(own.held[data.points - 1], last.unit)} at last.`;
+  const first = own.held.find((it) => it !== null);
+  return `${by} ${who} held ${amount(first, last.unit)} at first and ${amount(lastOf(own.held), last.unit)} at last.`;
 }
 
 /** The names beside their patterns, in the order of the stack. */
@@ -104,7 +105,7 @@ function names(data, last) {
   const rows = data.bands.map((band, place) => h("li", { key: `name-${place}`, class: band.kind },
     swatch(place, band),
     h("span", null, bandName(band)),
-    h("span", { class: "count" }, amount(band.held[data.points - 1], last.unit))));
+    h("span", { class: "count" }, said(lastOf(band.held), last.unit))));
   return h("ul", { class: "names" }, rows.toReversed());
 }
 
@@ -116,11 +117,16 @@ function table(data, last) {
   return h("details", null,
     h("summary", null, "The numbers as a table"),
     h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Who held what, as a table" }, h("table", null,
-      h("thead", null, h("tr", null, h("th", { scope: "col" }, "UTC"), data.bands.map((band) => h("th", { scope: "col" }, bandName(band, 20))), h("th", { scope: "col" }, "All"))),
+      h("thead", null, h("tr", null, h("th", { scope: "col" }, "UTC"), data.bands.map((band) => h("th", { scope: "col" }, bandName(band, 20))), h("th", { scope: "col" }, data.stacked ? "All" : "Counted"))),
       h("tbody", null, points.toReversed().map((point) => h("tr", null,
         h("th", { scope: "row" }, clock(data.from + (point + 1) * data.step, data.end)),
-        data.bands.map((band) => h("td", null, amount(band.held[point], last.unit))),
-        h("td", null, amount(data.total[point], last.unit))))))));
+        data.bands.map((band) => h("td", null, said(band.held[point], last.unit))),
+        h("td", null, said(data.total[point], last.unit))))))));
+}
+
+/** An amount, or a dash where nothing is known. */
+function said(value, unit) {
+  return value === null ? "–" : amount(value, unit);
 }
 
 function transitions(incident) {
@@ -153,12 +159,12 @@ function deliveries(incident) {
 }
 
 function proof(incident) {
-  if (incident.proof === null) return h("p", null, "There is no SQL text for this kind of incident yet.");
+  const { proof: sql } = incident.transitions[incident.transitions.length - 1];
+  if (sql === "") return h("p", null, "There is no SQL text for this incident.");
   return [
     h("p", null, "Read from the evidence alone, this gives the numbers above, in ", h("code", null, "plimsoll sql"), " and in ClickHouse."),
-    h("button", { type: "button", click: () => copy(incident.proof) }, "Copy as SQL"),
-    h("span", { role: "status" }, copied),
-    h("pre", { tabindex: "0", role: "region", "aria-label": "SQL text" }, h("code", null, incident.proof)),
+    h("p", null, h("button", { type: "button", click: () => copy(sql) }, "Copy as SQL"), h("span", { role: "status" }, copied)),
+    h("pre", { tabindex: "0", role: "region", "aria-label": "SQL text" }, h("code", null, sql)),
   ];
 }
 

@@ -4,7 +4,7 @@ import { spark } from "./chart.js";
 import { draw, h } from "./draw.js";
 import { poll } from "./poll.js";
 import { now, state } from "./state.js";
-import { clip, clock, day, held, holder, moment, number, plain, runsOut, runsOutAt, span, title } from "./words.js";
+import { amount, clip, clock, day, held, holder, moment, number, plain, runsOut, runsOutAt, span, title } from "./words.js";
 
 /** Resolved incidents on the screen. */
 const RESOLVED_MAX = 12;
@@ -19,7 +19,7 @@ poll(["/api/incidents", "/api/watched"], (list, watched) => {
   draw(place("state"), state(watched));
   draw(place("summary"), summary(open, resources));
   draw(place("open"), open.map((it) => card(it, nows.get(it.pipeline) ?? null)));
-  draw(place("watched"), watched.pipelines.map(watchedOf));
+  draw(place("watched"), watchedOf(watched.pipelines));
   draw(place("resolved"), over(resolved, list.left_off));
   draw(place("sources"), failing(watched.dependencies), watched.pipelines.map(sourcesOf));
   document.title = open.length === 0 ? "Plimsoll" : `▲ ${open.length} open · Plimsoll`;
@@ -62,22 +62,22 @@ function gauge(level, usable, own, unit) {
       h("rect", { class: "held", y: 8, width: width(full), height: 24 }),
       h("rect", { class: "own", y: 8, width: width(mine), height: 24 }),
       h("line", { class: "limit", x1: 1000, x2: 1000, y1: 0, y2: 40 })),
-    h("p", null, `${held(level, usable, unit)} held, ${number(free)} free`));
+    h("p", null, `${held(level, usable, unit)} held, ${amount(free, unit)} free`));
 }
 
-function watchedOf(pipeline) {
-  if (pipeline.resources.length === 0) return h("p", { key: pipeline.pipeline }, "No resource was seen yet.");
-  return h("ul", { key: pipeline.pipeline, class: "resources" }, pipeline.resources.map((it) => {
-    const largest = it.largest.map((one) => `${holder(one)} ${number(one.held)}`);
+function watchedOf(pipelines) {
+  const all = pipelines.flatMap((pipeline) => pipeline.resources.map((it) => ({ ...it, pipeline: pipeline.pipeline })));
+  if (all.length === 0) return h("p", null, "No resource was seen yet.");
+  return h("ul", { class: "resources" }, all.map((it) => {
+    const largest = it.largest.map((one) => `${holder(one)} ${amount(one.held, it.unit)}`);
     const others = it.holders - it.largest.length;
     if (others > 0) largest.push(`${number(others)} more`);
-    return h("li", { key: it.resource },
-      h("h3", null, clip(it.resource, 60)),
-      h("p", { class: "level" }, held(it.held, it.usable, it.unit)),
+    return h("li", { key: `${it.pipeline}/${it.resource}` },
+      h("h3", null, clip(it.resource, 60), pipelines.length > 1 ? h("small", null, ` ${clip(it.pipeline, 40)}`) : null),
+      gauge(it.held, it.usable, null, it.unit) ?? h("p", null, held(it.held, null, it.unit)),
       spark(it.past, it.usable, 220, 44),
-      gauge(it.held, it.usable, null, it.unit),
       h("p", { class: "meta" }, largest.length === 0 ? "held by nobody" : largest.join(" · ")),
-      it.doubts === 0 ? null : h("p", { class: "meta" }, `${number(it.doubts)} ${it.doubts === 1 ? "reason" : "reasons"} to doubt the count`));
+      it.doubts === 0 ? null : h("p", { class: "meta" }, `! ${number(it.doubts)} ${it.doubts === 1 ? "reason" : "reasons"} to doubt the count`));
   }));
 }
 
@@ -105,6 +105,7 @@ function failing(dependencies) {
 }
 
 function sourcesOf(pipeline) {
+  if (pipeline.sources.length === 0) return null;
   const near = now(pipeline);
   return h("div", { key: pipeline.pipeline, class: "wide" }, h("table", null,
     h("caption", null, clip(pipeline.pipeline, 60)),

@@ -120,18 +120,26 @@ export function owner(incident) {
   return values.length === 0 ? null : clip(String(values[0]), 60);
 }
 
+/** What each kind of incident does: open and over, with somebody to name and without. */
+const KINDS = {
+  growth_to_limit: { named: ["fills", "filled"], unnamed: ["fills up", "filled up"] },
+  refusal_at_limit: { named: ["fills", "filled"], unnamed: ["refuses", "refused"], ahead: ["refuses", "refused"] },
+  held_open: { named: ["holds open", "held open"], unnamed: ["is held open", "was held open"] },
+  growth_within_life: { named: ["outgrows", "outgrew"], unnamed: ["is outgrown", "was outgrown"] },
+  growth_across_lives: { named: ["leaks into", "leaked into"], unnamed: ["leaks", "leaked"] },
+  not_back: { named: ["is gone from", "was gone from"], unnamed: ["lost an instance", "lost an instance"] },
+};
+
 /** The shortest true thing to say: who does what to which resource. */
 export function title(incident) {
   const resource = clip(String(incident.resource), 60);
   const who = owner(incident);
-  if (incident.kind === "refusal_at_limit") {
-    return who === null ? `${resource} refuses` : `${resource} refuses; ${who} fills it`;
-  }
-  if (incident.kind === "growth_to_limit") {
-    return who === null ? `${resource} fills up` : `${who} fills ${resource}`;
-  }
-  const kind = plain(incident.kind);
-  return who === null ? `${resource}: ${kind}` : `${who}, ${resource}: ${kind}`;
+  const kind = KINDS[incident.kind];
+  if (kind === undefined) return `${resource}: ${plain(incident.kind)}`;
+  const tense = incident.state === "resolved" ? 1 : 0;
+  if (who === null) return `${resource} ${kind.unnamed[tense]}`;
+  if (kind.ahead !== undefined) return `${resource} ${kind.ahead[tense]}; ${who} ${kind.named[tense]} it`;
+  return `${who} ${kind.named[tense]} ${resource}`;
 }
 
 /** A word of a closed list as a person says it. */
