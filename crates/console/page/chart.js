@@ -1,7 +1,7 @@
 // Charts as SVG: the level with its limit and forecast, who holds what, and a small line.
 
 import { h } from "./draw.js";
-import { amount, clip, clock, day, moment, number, plain } from "./words.js";
+import { amount, clip, clock, day, moment, number, plain, short, visible } from "./words.js";
 
 /** Below this width names stand under the chart instead of beside it. */
 const NARROW = 620;
@@ -31,7 +31,8 @@ export function series(incident) {
     : levels.bands;
   const total = Array.from({ length: points }, (_, at) => together(counted.map((band) => band.held[at]), levels.stacked));
   const top = Math.max(...levels.bands.flatMap((band) => band.held), ...total);
-  return { from, step, points, total, top, end: from + step * points, bands: levels.bands, stacked: levels.stacked };
+  const bands = levels.bands.filter((band) => band.held.some((held) => held > 0));
+  return { from, step, points, total, top, end: from + step * points, bands, stacked: levels.stacked };
 }
 
 function together(values, stacked) {
@@ -296,9 +297,9 @@ function marks(at, incident, named) {
 
 /** `deploy issuer 2.14`, `end web-1: oom`. */
 export function markText(mark) {
-  const version = mark.version === null || mark.kind === "end" ? "" : ` ${clip(mark.version, 16)}`;
-  const cause = mark.cause === null ? "" : `: ${clip(plain(mark.cause), 24)}`;
-  return `${mark.kind} ${clip(mark.subject, 24)}${version}${cause}`;
+  const version = mark.version === null || mark.kind === "end" ? "" : ` ${short(visible(mark.version), 12)}`;
+  const cause = mark.cause === null ? "" : `: ${short(plain(mark.cause), 20)}`;
+  return `${mark.kind} ${short(visible(mark.subject), 20)}${version}${cause}`;
 }
 
 /** A numbered dot on the line for each of the last transitions. */
@@ -337,7 +338,7 @@ function beside(at, y, data, layers, unit) {
   const edge = at.plot.right + 14;
   return h("g", { class: "names" }, labels.map((label) => [
     h("path", { d: `M${x} ${fixed(label.want)} L${edge - 10} ${fixed(label.at)} H${edge - 4}` }),
-    h("text", { class: label.band.kind, x: edge, y: fixed(label.at), dy: "0.32em" }, `${bandName(label.band, 14)} ${amount(lastOf(label.band.held), unit)}`),
+    h("text", { class: label.band.kind, x: edge, y: fixed(label.at), dy: "0.32em" }, `${label.band.name === null ? bandName(label.band) : short(visible(label.band.name), 13)} ${amount(lastOf(label.band.held), unit)}`),
   ]));
 }
 

@@ -4,7 +4,7 @@ import { bandChart, bandName, forecast, lastOf, levelChart, markText, series, sw
 import { draw, h } from "./draw.js";
 import { poll } from "./poll.js";
 import { now, state } from "./state.js";
-import { amount, clip, clock, held, moment, number, owner, plain, runsOut, runsOutAt, span, title } from "./words.js";
+import { amount, calm, clip, clock, held, moment, number, owner, plain, runsOut, runsOutAt, span, title } from "./words.js";
 
 const id = location.pathname.split("/").pop();
 const place = (name) => document.getElementById(name);
@@ -17,7 +17,7 @@ let copied = "";
 
 poll([`/api/incidents/${id}`, "/api/watched"], show, (status, error) => {
   if (status !== 404 && status !== 400) return false;
-  draw(place("sentence"), h("h1", null, "No such incident"), h("p", null, error));
+  draw(place("sentence"), h("h1", null, "No such incident"), h("p", null, calm(error, 300)));
   return true;
 });
 
@@ -54,8 +54,8 @@ function sentence(incident, last, near) {
     h("p", { class: `badge ${isOpen ? last.severity_peak : "over"}` }, h("span", { "aria-hidden": "true" }, isOpen ? "▲" : "✓"), ` ${plain(isOpen ? last.severity_peak : last.state)}`),
     h("h1", null, title(last)),
     out === null ? null : h("p", { class: "out" }, out, h("small", null, runsOutAt(last, near))),
-    h("p", { class: "headline" }, clip(last.headline, 1500)),
-    h("p", { class: "advice" }, h("strong", null, "Next: "), clip(last.advice, 1500)),
+    h("p", { class: "headline" }, calm(last.headline, 1500)),
+    h("p", { class: "advice" }, h("strong", null, "Next: "), calm(last.advice, 1500)),
     h("p", { class: "meta" }, `${clip(last.pipeline, 60)} · ${when}`),
   ];
 }
@@ -134,7 +134,7 @@ function transitions(incident) {
     const at = moment(it.as_of);
     return h("li", { key: `said-${it.sequence}` },
       h("p", { class: "meta" }, h("b", { class: "number" }, it.sequence), ` ${clock(at, null, true)} UTC · ${plain(it.change)}: ${plain(it.reason)} · ${plain(it.severity)}`),
-      h("p", null, clip(it.headline, 1500)));
+      h("p", null, calm(it.headline, 1500)));
   });
   return [
     h("ol", { class: "plain" }, rows),
@@ -152,7 +152,7 @@ function deliveries(incident) {
       const tries = it.attempts === null || it.attempts === 0 ? "" : ` after ${number(it.attempts)} ${it.attempts === 1 ? "attempt" : "attempts"}`;
       return h("li", { key: `sent-${it.delivery}`, class: it.state },
         h("p", null, h("b", null, STATES[it.state] ?? plain(it.state)), `${tries}: ${clip(it.sink, 60)}, ${plain(it.action)} `, h("b", { class: "number" }, it.sequence)),
-        h("p", { class: "meta" }, [at === null ? null : `${clock(at, null, true)} UTC`, it.answer === null ? null : `“${clip(it.answer, 300)}”`, it.error === null ? null : clip(it.error, 300)].filter((part) => part !== null).join(" · ")));
+        h("p", { class: "meta" }, [at === null ? null : `${clock(at, null, true)} UTC`, it.answer === null ? null : `“${calm(it.answer, 300)}”`, it.error === null ? null : calm(it.error, 300)].filter((part) => part !== null).join(" · ")));
     })),
     incident.deliveries_left_off === 0 ? null : h("p", { class: "meta" }, `${number(incident.deliveries_left_off)} earlier ones are in the store.`),
   ];

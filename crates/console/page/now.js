@@ -4,7 +4,7 @@ import { spark } from "./chart.js";
 import { draw, h } from "./draw.js";
 import { poll } from "./poll.js";
 import { now, state } from "./state.js";
-import { amount, clip, clock, day, held, holder, moment, number, plain, runsOut, runsOutAt, span, title } from "./words.js";
+import { amount, calm, clip, clock, day, held, holder, moment, number, plain, runsOut, runsOutAt, span, title } from "./words.js";
 
 /** Resolved incidents on the screen. */
 const RESOLVED_MAX = 12;
@@ -43,8 +43,8 @@ function card(it, near) {
     h("p", { class: "badge" }, h("span", { "aria-hidden": "true" }, SIGNS[it.severity_peak] ?? "●"), ` ${plain(it.severity_peak)}`),
     h("h2", null, h("a", { id: `incident-${it.incident}`, href: `/incidents/${it.incident}` }, title(it))),
     out === null ? null : h("p", { class: "out" }, out, h("small", null, runsOutAt(it, near))),
-    h("p", { class: "headline" }, clip(it.headline, 700)),
-    h("p", { class: "advice" }, h("strong", null, "Next: "), clip(it.advice, 700)),
+    h("p", { class: "headline" }, calm(it.headline, 700)),
+    h("p", { class: "advice" }, h("strong", null, "Next: "), calm(it.advice, 700)),
     gauge(it.level, it.usable, it.owner_level, it.unit),
     h("p", { class: "meta" }, `${clip(it.pipeline, 40)} · since ${clock(since, near)} UTC`, near === null ? "" : `, ${span((near - since) / 1e3)} ago`));
 }
@@ -91,7 +91,7 @@ function over(resolved, leftOff) {
       return h("li", { key: it.incident },
         h("a", { id: `incident-${it.incident}`, href: `/incidents/${it.incident}` }, title(it)),
         h("p", { class: "meta" }, `✓ resolved ${day(end)} ${clock(end, end)} UTC, open for ${span((end - begin) / 1e3)}; ${plain(it.severity_peak)}`),
-        h("p", null, clip(it.headline, 300)));
+        h("p", null, calm(it.headline, 300)));
     })),
     beyond === 0 ? null : h("p", { class: "meta" }, `${number(beyond)} more are in the store.`),
   ];
@@ -101,13 +101,14 @@ function failing(dependencies) {
   const bad = Object.entries(dependencies).filter(([, it]) => it.state === "failing");
   if (bad.length === 0) return null;
   return h("ul", { key: "failing", class: "plain failing" }, bad.map(([name, it]) =>
-    h("li", null, h("strong", null, `✕ ${name} fails `), `since ${clock(moment(it.since), null, true)} UTC: ${clip(it.error, 400)}`)));
+    h("li", null, h("strong", null, `✕ ${name} fails `), `since ${clock(moment(it.since), null, true)} UTC: ${calm(it.error, 400)}`)));
 }
 
 function sourcesOf(pipeline) {
   if (pipeline.sources.length === 0) return null;
   const near = now(pipeline);
-  return h("div", { key: pipeline.pipeline, class: "wide" }, h("table", null,
+  const label = `Sources of ${clip(pipeline.pipeline, 60)}`;
+  return h("div", { key: pipeline.pipeline, class: "wide", tabindex: "0", role: "region", "aria-label": label }, h("table", null,
     h("caption", null, clip(pipeline.pipeline, 60)),
     h("thead", null, h("tr", null, ["Source", "Has come to (UTC)", "Read", "Rejected", "Partitions"].map((it) => h("th", { scope: "col" }, it)))),
     h("tbody", null, pipeline.sources.map((it) => {

@@ -154,6 +154,17 @@ export function clip(text, max) {
   return `${characters.slice(0, max).join("")}… (${number(text.length - max)} more)`;
 }
 
+/** The beginning of a text, where there is room for no more. */
+export function short(text, max) {
+  const characters = Array.from(text.slice(0, 2 * max + 2));
+  return characters.length <= max ? text : `${characters.slice(0, max).join("")}…`;
+}
+
+/** A text whose words all have a readable length: longer ones are cut and counted. */
+export function calm(text, max) {
+  return clip(text.replace(/\S{81,}/g, (word) => clip(word, 60)), max);
+}
+
 // Control characters, and those that reorder or hide text. A line break is kept.
 const HIDDEN = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
 
