@@ -46,9 +46,11 @@
 //! ```
 
 pub mod blame;
+pub mod candidates;
 pub mod detector;
 pub mod explain;
 pub mod forecast;
+pub mod groups;
 pub mod growth;
 pub mod history;
 pub mod judge;
@@ -58,6 +60,7 @@ pub mod panes;
 pub mod refusal;
 pub mod season;
 pub mod settings;
+pub mod suspect;
 pub mod trend;
 pub mod view;
 

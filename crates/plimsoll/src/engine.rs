@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use anyhow::Context;
 use plimsoll_detect::judge::{Judge, Step};
 use plimsoll_detect::settings::Settings;
 use plimsoll_ingest::merge::{Merge, MergeState, PartitionSettings};
@@ -180,8 +179,7 @@ impl Engine {
         let recovered = locked(&store).recover()?;
         let (mut merge, judge) = match recovered.checkpoint {
             Some(checkpoint) => {
-                let state: MergeState = postcard::from_bytes(&checkpoint.merge)
-                    .context("the checkpoint's merge state; another version wrote it")?;
+                let state = MergeState::from_bytes(&checkpoint.merge)?;
                 let merge = Merge::restore(
                     state,
                     definition.settings.correct_within,
@@ -353,7 +351,7 @@ impl Engine {
             build: self.definition.build.clone(),
             config_hash: self.definition.config_hash.clone(),
             judge: self.judge.save(),
-            merge: postcard::to_stdvec(&merge).context("the merge's state")?,
+            merge: merge.to_bytes(),
         };
         self.planted.commit_early(&self.store, &checkpoint, &deliveries)?;
         let commit = Commit {

@@ -8,6 +8,7 @@ mod growth_slow;
 mod growth_world;
 mod ledger;
 mod order;
+mod owner;
 mod refusal;
 mod script;
 mod story;

@@ -6,6 +6,7 @@
 //! idle, and writes the [`Mark`]s to the journal.
 
 mod buckets;
+mod gate;
 mod guard;
 mod partition;
 mod rejects;
@@ -20,8 +21,9 @@ use std::time::Duration;
 
 use plimsoll_model::{Batch, Mark, PartitionId, Second, Tick, Time};
 
+use gate::Gate;
 use guard::Guard;
-use partition::{Clock, Gate, Partition};
+use partition::{Clock, Partition};
 pub use rejects::{REJECTS_MAX, Rejects};
 pub use state::MergeState;
 
@@ -105,7 +107,7 @@ impl Merge {
         if let Some(script) = self.recalled.remove(&id) {
             partition.script = script;
         } else if self.open.is_some() || self.decided_through.is_some() {
-            partition.leave();
+            partition.leave(self.clock());
         }
         self.partitions.entry(id).or_insert(partition);
     }
@@ -203,9 +205,10 @@ impl Merge {
     /// The partition stands at its end and has been silent: it no longer holds the clock.
     /// `None` if it does not hold it anyway.
     pub fn idle(&mut self, id: PartitionId) -> Option<Mark> {
+        let clock = self.clock();
         let partition = self.partitions.get_mut(&id)?;
         let next_offset = partition.read_to;
-        partition.leave().then_some(Mark::Idle { partition: id, next_offset })
+        partition.leave(clock).then_some(Mark::Idle { partition: id, next_offset })
     }
 
     /// The partition has unread records but no progress: it no longer holds the clock.
@@ -215,9 +218,10 @@ impl Merge {
         if self.is_recovering() {
             return None;
         }
+        let clock = self.clock();
         let partition = self.partitions.get_mut(&id)?;
         let next_offset = partition.read_to;
-        partition.leave().then_some(Mark::SetAside { partition: id, next_offset })
+        partition.leave(clock).then_some(Mark::SetAside { partition: id, next_offset })
     }
 
     /// Whether ticks are being done again that were decided before a restart.
@@ -329,12 +333,13 @@ impl Merge {
         if let Some(at) = starts_at {
             self.reach_clock(at);
         }
-        // What an idle partition holds back may be what comes first.
-        if let Some(first) = self.first().filter(|first| *first <= limit) {
+        let is_over = self.partitions.values().all(Partition::is_finished);
+        if let Some(end) = if is_over { Some(limit) } else { self.dated_end() } {
+            // The end comes near what is held, also where nothing but context was before it.
+            self.reach_clock(end);
+        } else if let Some(first) = self.first().filter(|first| *first <= limit) {
+            // What an idle partition holds back may be what comes first.
             self.reach_clock(first);
-        } else if self.partitions.values().all(Partition::is_finished) {
-            // The end comes near what is held also where no row was before it.
-            self.reach_clock(limit);
         }
         let first = self.first().filter(|first| *first <= limit);
         // If what was decided before a restart is gone, the clock goes on after it.

@@ -4,21 +4,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use plimsoll_model::{Batch, Mark, PartitionId, RejectReason, Row, Second, Tick, Time};
-use serde::{Deserialize, Serialize};
 
 use super::PartitionSettings;
 use super::buckets::{Buckets, Refused};
+use super::gate::{Before, Gate, not_yet_applied};
 use super::guard::{Fate, Fates, Guard, Limits, Stamp};
 use super::rejects::Rejects;
 use super::segment::Segments;
-
-/// The offset at which a partition stopped holding the clock, and the tick at which it held it
-/// again; `None` while that has not been decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Gate {
-    pub offset: i64,
-    pub floor: Option<Second>,
-}
 
 /// What the clock looks like to a partition.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +48,8 @@ pub(super) struct Partition {
     pub guard: Guard,
     /// The first offset that was not yet delivered.
     pub read_to: i64,
+    /// The same in any life of the program.
+    pub seen_to: i64,
     /// Does not hold the clock.
     pub away: bool,
     /// The tick at which it will hold the clock again, if the journal says so.
@@ -66,6 +60,9 @@ pub(super) struct Partition {
     pub script: VecDeque<Gate>,
     /// What was passed, as long as reading could begin again before it.
     passed: Vec<Gate>,
+    /// A floor that the guard gets at an offset still to come: until then it judges as it did
+    /// before a restart.
+    floor_at: Option<(i64, Second)>,
     segments: Segments,
     pub buckets: Buckets,
     /// Rows of held records.
@@ -87,12 +84,14 @@ impl Partition {
             limits,
             guard,
             read_to: offset,
+            seen_to: offset,
             away: false,
             rejoins_at: None,
             ended: false,
             finished: false,
             script: VecDeque::new(),
             passed: Vec::new(),
+            floor_at: None,
             segments: Segments::default(),
             buckets: Buckets::default(),
             held: Vec::new(),
@@ -128,6 +127,7 @@ impl Partition {
     pub fn push(&mut self, batch: Arc<Batch>) {
         debug_assert!(batch.first_offset >= self.read_to, "batches come in order");
         self.read_to = batch.next_offset;
+        self.seen_to = self.seen_to.max(self.read_to);
         if !batch.times.is_empty() || batch.rows() > 0 {
             self.unread_rows += batch.rows();
             self.segments.push(batch);
@@ -154,7 +154,12 @@ impl Partition {
                 }
             }
             let next = self.next_unread(unread);
-            if let Some(gate) = self.script.front().copied().filter(|gate| gate.offset <= next) {
+            let gate = self.script.front().copied().filter(|gate| gate.offset <= next);
+            // A gate of the same stretch as the last one defers the guard's floor further.
+            if gate.is_none_or(|gate| gate.before.is_none()) {
+                self.reach_floor(clock, next);
+            }
+            if let Some(gate) = gate {
                 self.script.pop_front();
                 self.pass(gate);
                 continue;
@@ -167,17 +172,27 @@ impl Partition {
     }
 
     /// Stops holding the clock; `false` if it does not hold it.
-    pub fn leave(&mut self) -> bool {
+    pub fn leave(&mut self, clock: Clock) -> bool {
         let leaves = self.holds();
         if leaves {
-            self.pass(Gate { offset: self.read_to, floor: None });
+            let held_from = self.held.iter().map(|row| row.offset).min();
+            let held_from = held_from.unwrap_or(self.read_to);
+            // What the clock had not waited for before a restart was not applied then.
+            let not_waited_for = self.script.iter().find(|gate| gate.floor.is_none());
+            let applied_to = not_waited_for.map_or(self.seen_to, Gate::from);
+            let judged_to = not_waited_for.map_or(self.seen_to, Gate::end);
+            let through = clock.open.map(|open| Second(open.0.saturating_sub(1)));
+            let through = through.filter(|_| judged_to > self.read_to);
+            let before =
+                through.map(|through| Before { held_from, applied_to, through, judged_to });
+            self.pass(Gate { before, ..Gate::new(self.read_to, None) });
         }
         leaves
     }
 
     /// The clock is about to close `tick`.
     pub fn reach_clock(&mut self, clock: Clock, tick: Second) {
-        if !self.holds() && self.guard.first_held().is_some() {
+        if self.first_held().is_some() {
             let mut fates = std::mem::take(&mut self.fates);
             self.guard.reach_clock(self.limits, tick, &mut fates);
             self.settle(clock, fates);
@@ -186,7 +201,15 @@ impl Partition {
 
     /// The earliest record that is held and that the clock may come to.
     pub fn first_held(&self) -> Option<Second> {
-        self.guard.first_held().filter(|_| !self.holds()).map(Time::second)
+        let held = self.guard.first_held().map(Time::second);
+        held.filter(|_| !self.holds() && !self.is_behind())
+    }
+
+    /// Whether the guard stands where it stood in an earlier life of the program, while the clock
+    /// went on.
+    fn is_behind(&self) -> bool {
+        let left = self.passed.last().filter(|gate| self.away && gate.end() > self.read_to);
+        !self.finished && (left.is_some() || self.floor_at.is_some())
     }
 
     /// The clock has stopped for good: nothing that is left will ever be applied.
@@ -241,7 +264,7 @@ impl Partition {
     pub fn gates(&self) -> Vec<Gate> {
         let (resume_offset, _) = self.resume();
         let mut gates = self.passed.clone();
-        gates.retain(|gate| gate.offset >= resume_offset);
+        gates.retain(|gate| gate.is_needed(resume_offset));
         // The gate that it stands at is needed even if no record has its offset.
         if gates.is_empty() && self.away {
             gates.extend(self.passed.last());
@@ -252,7 +275,7 @@ impl Partition {
 
     fn pass(&mut self, gate: Gate) {
         let (resume_offset, _) = self.resume();
-        self.passed.retain(|gate| gate.offset >= resume_offset);
+        self.passed.retain(|gate| gate.is_needed(resume_offset));
         self.passed.push(gate);
         self.away = true;
         self.rejoins_at = gate.floor;
@@ -268,6 +291,25 @@ impl Partition {
     fn rejoin(&mut self, clock: Clock, floor: Second) {
         self.away = false;
         self.rejoins_at = None;
+        let at = self.passed.last().filter(|gate| gate.before.is_some()).map(Gate::end);
+        match (at, self.floor_at) {
+            (Some(at), before) => {
+                let known = before.unwrap_or((at, floor));
+                self.floor_at = Some((known.0.max(at), known.1.max(floor)));
+            }
+            // In the course of what was there before a restart.
+            (None, _) => self.set_floor(clock, floor),
+        }
+    }
+
+    /// The guard gets the floor that waits for `next`, if there is one.
+    fn reach_floor(&mut self, clock: Clock, next: i64) {
+        if let Some((_, floor)) = self.floor_at.take_if(|(at, _)| *at <= next) {
+            self.set_floor(clock, floor);
+        }
+    }
+
+    fn set_floor(&mut self, clock: Clock, floor: Second) {
         if floor > NO_TICK_CLOSED {
             let mut fates = std::mem::take(&mut self.fates);
             self.guard.rejoin(self.limits, floor, &mut fates);
@@ -279,6 +321,7 @@ impl Partition {
         let waits = unread.is_some() || self.rejoins_at().is_some();
         if self.ended && !self.finished && !waits {
             self.finished = true;
+            self.reach_floor(clock, i64::MAX);
             // After a restart, what the clock had confirmed before the end was seen comes first.
             if let Some(open) = clock.open.filter(|_| self.away) {
                 self.reach_clock(clock, Second(open.0.saturating_sub(1)));
@@ -291,7 +334,8 @@ impl Partition {
 
     /// Looks at the records of segment `number` up to the next gate.
     fn read(&mut self, clock: Clock, number: u32) {
-        let stop = self.script.front().map_or(i64::MAX, |gate| gate.offset);
+        let gate = self.script.front().map_or(i64::MAX, |gate| gate.offset);
+        let stop = self.floor_at.map_or(gate, |(at, _)| at.min(gate));
         let segment = self.segments.get(number);
         segment.before.get_or_insert_with(|| self.guard.clone());
         let batch = segment.batch.clone().expect("an unread segment keeps its batch");
@@ -363,12 +407,16 @@ impl Partition {
         let is_applied = |tick| clock.open.is_some_and(|open| tick < open);
         let mut refused = None;
         for row in rows.drain(..) {
-            let (tick, reason) = match fate {
-                Fate::Future(tick) => (tick, Some(RejectReason::Future)),
-                Fate::Believed(earliest) => {
-                    let tick = row.time.second().max(earliest);
+            let judged_at = match fate {
+                Fate::Future(tick) => tick,
+                Fate::Believed(earliest) => row.time.second().max(earliest),
+            };
+            let Some(tick) = not_yet_applied(&self.passed, row.offset, judged_at) else { continue };
+            let reason = match fate {
+                Fate::Future(_) => Some(RejectReason::Future),
+                Fate::Believed(_) => {
                     let late_us = tick.start().micros_since(row.time);
-                    (tick, (late_us > clock.correct_within_us).then_some(RejectReason::Late))
+                    (late_us > clock.correct_within_us).then_some(RejectReason::Late)
                 }
             };
             match reason {

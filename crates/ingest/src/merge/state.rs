@@ -5,9 +5,15 @@ use std::collections::{BTreeMap, VecDeque};
 use plimsoll_model::{Mark, PartitionId, Second};
 use serde::{Deserialize, Serialize};
 
+use super::gate::Gate;
 use super::guard::Guard;
-use super::partition::{Gate, Partition};
+use super::partition::Partition;
 use super::{Merge, PartitionSettings};
+use crate::Error;
+
+/// The version of the bytes of a [`MergeState`]. Every change of a stored type raises it. Bytes
+/// that begin with 0 or 1 are from before versions were written.
+const VERSION: u8 = 2;
 
 /// The merge at the boundary between two ticks, without any row: where each partition must be
 /// read again from, and what decides where its records go.
@@ -24,11 +30,30 @@ pub struct MergeState {
 struct PartitionState {
     id: PartitionId,
     resume_offset: i64,
+    seen_to: i64,
     guard: Guard,
     gates: Vec<Gate>,
 }
 
 impl MergeState {
+    /// The state as bytes: a version, then the state in postcard. Equal states give equal bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let bytes = vec![VERSION];
+        postcard::to_extend(self, bytes).expect("a vector takes every byte, and lengths are known")
+    }
+
+    /// The state that [`MergeState::to_bytes`] wrote down; bytes of another version are refused.
+    pub fn from_bytes(bytes: &[u8]) -> Result<MergeState, Error> {
+        let malformed = |problem: String| Error::StateMalformed { problem };
+        match bytes.split_first() {
+            Some((&VERSION, rest)) => {
+                postcard::from_bytes(rest).map_err(|error| malformed(error.to_string()))
+            }
+            Some((&found, _)) => Err(Error::StateVersion { found, known: VERSION }),
+            None => Err(malformed("it is empty".to_owned())),
+        }
+    }
+
     /// Where each partition must be read again from.
     pub fn resume_offsets(&self) -> impl Iterator<Item = (PartitionId, i64)> + '_ {
         self.partitions.iter().map(|partition| (partition.id, partition.resume_offset))
@@ -60,6 +85,7 @@ impl Merge {
             PartitionState {
                 id: partition.id,
                 resume_offset,
+                seen_to: partition.seen_to,
                 guard: guard.clone(),
                 gates: partition.gates(),
             }
@@ -96,6 +122,7 @@ impl Merge {
             if let Some(settings) = settings.get(&saved.id) {
                 let mut partition =
                     Partition::new(saved.id, *settings, saved.guard, saved.resume_offset);
+                partition.seen_to = saved.seen_to.max(saved.resume_offset);
                 partition.script.extend(saved.gates);
                 merge.partitions.insert(saved.id, partition);
             }
@@ -110,7 +137,7 @@ impl Merge {
     fn recall(&mut self, mark: Mark) {
         match mark {
             Mark::Idle { partition, next_offset } | Mark::SetAside { partition, next_offset } => {
-                self.script_of(partition).push_back(Gate { offset: next_offset, floor: None });
+                self.script_of(partition).push_back(Gate::new(next_offset, None));
             }
             Mark::Rejoined { partition, next_offset, floor } => {
                 // By offset: marks of one partition may have been written in another order.
@@ -118,7 +145,7 @@ impl Merge {
                 let place = script.partition_point(|gate| gate.offset <= next_offset);
                 match place.checked_sub(1).map(|place| &mut script[place]) {
                     Some(gate) if gate.floor.is_none() => gate.floor = Some(floor),
-                    _ => script.insert(place, Gate { offset: next_offset, floor: Some(floor) }),
+                    _ => script.insert(place, Gate::new(next_offset, Some(floor))),
                 }
             }
             Mark::Advance { until } => self.advance_to(until),

@@ -8,6 +8,8 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use plimsoll_model::Second;
+use plimsoll_store::{Checkpoint, Commit, Options, Store};
 use tempfile::TempDir;
 
 /// A definition whose input is `db.jsonl`.
@@ -329,6 +331,28 @@ fn a_data_directory_of_a_newer_version_is_not_touched() {
     let before = content();
     check(folder.path(), "run -c p.yaml", 69, &["format 99", "start the newer version again"]);
     assert!(content() == before, "nothing may change");
+}
+
+#[test]
+fn a_checkpoint_of_another_version_is_refused_with_what_to_do() {
+    let folder = folder(&[("p.yaml", SOUND), ("db.jsonl", "")]);
+    let options = Options { ballast_bytes: 0, ..Options::new("p") };
+    let mut store = Store::open(&folder.path().join("data/p"), options).unwrap();
+    let tick = Second(1_772_625_600);
+    // Before versions were written, the merge's bytes began with 0 or 1.
+    let checkpoint = Checkpoint { tick, merge: vec![1, 0, 0], ..Checkpoint::default() };
+    store.commit(&Commit { tick, checkpoint: Some(checkpoint), ..Commit::default() }).unwrap();
+    drop(store);
+    let words = ["version 1", "reads version 2", "start the version that wrote", "move the data"];
+    check(folder.path(), "run -c p.yaml", 69, &words);
+}
+
+#[test]
+fn a_damaged_data_directory_is_named() {
+    let folder = folder(&[("p.yaml", &from_kafka())]);
+    Running::start(folder.path()).stop();
+    fs::write(folder.path().join("data/p/format"), "one\n").unwrap();
+    check(folder.path(), "run -c p.yaml", 69, &["file `format` must hold a number"]);
 }
 
 #[test]

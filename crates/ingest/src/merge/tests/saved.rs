@@ -1,0 +1,53 @@
+//! The merge's state as bytes: what was written is read, and other versions are refused.
+
+use plimsoll_model::PartitionId;
+
+use super::made::{batch, records, settings, ticks};
+use crate::Error;
+use crate::merge::{CORRECT_WITHIN, Merge, MergeState};
+
+/// A merge that has closed ticks, with rows that still wait.
+fn state() -> MergeState {
+    let id = PartitionId::new(0, 0);
+    let mut merge = Merge::new(CORRECT_WITHIN);
+    merge.add(id, settings(2_000), 0);
+    merge.push(batch(id, &records(&[1_000, 2_000, 3_000, 9_000])));
+    assert!(!ticks(&mut merge).is_empty());
+    merge.save()
+}
+
+/// What is said about these bytes.
+#[track_caller]
+fn check_refused(bytes: &[u8], expected: &str) {
+    let error = MergeState::from_bytes(bytes).unwrap_err();
+    assert!(error.to_string().contains(expected), "{error}");
+    assert!(error.to_string().contains("move"), "what to do: {error}");
+}
+
+#[test]
+fn a_state_is_read_as_it_was_written() {
+    assert_eq!(MergeState::from_bytes(&state().to_bytes()).unwrap(), state());
+}
+
+/// Before versions were written, the bytes began with whether a tick was open: 0 or 1.
+#[test]
+fn a_state_from_before_versions_is_refused_by_name() {
+    let old = &state().to_bytes()[1..];
+    assert!(matches!(MergeState::from_bytes(old), Err(Error::StateVersion { found: 1, known: 2 })));
+    check_refused(old, "version 1");
+    check_refused(&MergeState::default().to_bytes()[1..], "version 0");
+}
+
+#[test]
+fn a_state_of_a_newer_version_is_refused_by_name() {
+    let mut newer = state().to_bytes();
+    newer[0] += 1;
+    check_refused(&newer, "version 3");
+}
+
+#[test]
+fn a_damaged_state_is_refused() {
+    let bytes = state().to_bytes();
+    check_refused(&bytes[..bytes.len() - 1], "cannot be read");
+    check_refused(&[], "it is empty");
+}
