@@ -21,7 +21,7 @@ poll(["/api/incidents", "/api/watched"], (list, watched) => {
   draw(place("open"), open.map((it) => card(it, nows.get(it.pipeline) ?? null)));
   draw(place("watched"), watchedOf(watched.pipelines));
   draw(place("resolved"), over(resolved, list.left_off));
-  draw(place("sources"), failing(watched.dependencies), watched.pipelines.map(sourcesOf));
+  draw(place("sources"), failing(watched.dependencies), watched.pipelines.map((it) => sourcesOf(it, watched.pipelines.length)));
   document.title = open.length === 0 ? "Plimsoll" : `▲ ${open.length} open · Plimsoll`;
   comeBack();
 });
@@ -104,30 +104,27 @@ function failing(dependencies) {
     h("li", null, h("strong", null, `✕ ${name} fails `), `since ${clock(moment(it.since), null, true)} UTC: ${calm(it.error, 400)}`)));
 }
 
-function sourcesOf(pipeline) {
+function sourcesOf(pipeline, among) {
   if (pipeline.sources.length === 0) return null;
   const near = now(pipeline);
-  const label = `Sources of ${clip(pipeline.pipeline, 60)}`;
-  return h("div", { key: pipeline.pipeline, class: "wide", tabindex: "0", role: "region", "aria-label": label }, h("table", null,
-    h("caption", null, clip(pipeline.pipeline, 60)),
-    h("thead", null, h("tr", null, ["Source", "Has come to (UTC)", "Read", "Rejected", "Partitions"].map((it) => h("th", { scope: "col" }, it)))),
-    h("tbody", null, pipeline.sources.map((it) => {
+  return h("div", { key: pipeline.pipeline },
+    among > 1 ? h("h3", null, clip(pipeline.pipeline, 60)) : null,
+    h("ul", { class: "plain sources" }, pipeline.sources.map((it) => {
       const at = moment(it.watermark);
-      return h("tr", { key: it.source },
-        h("th", { scope: "row" }, clip(it.source, 60)),
-        h("td", null, at === null ? "nothing yet" : clock(at, near, true)),
-        h("td", null, number(it.records)),
-        h("td", null, it.rejected === 0 ? "none" : `! ${number(it.rejected)}`),
-        h("td", null, partitions(it.partitions)));
-    }))));
+      return h("li", { key: it.source },
+        h("b", null, clip(it.source, 60)),
+        h("span", null, at === null ? "nothing yet" : `has come to ${clock(at, near, true)} UTC`),
+        h("span", null, `${number(it.records)} read, ${it.rejected === 0 ? "none rejected" : `! ${number(it.rejected)} rejected`}`),
+        h("span", null, partitions(it.partitions)));
+    })));
 }
 
 function partitions({ alive, idle, set_aside: stuck }) {
   const parts = [];
-  if (alive > 0) parts.push(`${number(alive)} read`);
+  if (alive > 0) parts.push(`${number(alive)} followed`);
   if (idle > 0) parts.push(`${number(idle)} silent`);
   if (stuck > 0) parts.push(`! ${number(stuck)} stuck`);
-  return parts.length === 0 ? "none" : parts.join(", ");
+  return `partitions: ${parts.length === 0 ? "none" : parts.join(", ")}`;
 }
 
 /** Back from an incident, the focus stands on its link again. */
