@@ -20,3 +20,4 @@ pub mod replay;
 pub mod run;
 pub mod story;
 pub mod version;
+pub mod watched;
