@@ -416,6 +416,7 @@ mod tests {
             pipeline: "p".into(),
             opened_at: at,
             severity_peak: Severity::Page,
+            proof: String::new(),
             finding: Finding {
                 kind: Kind::GrowthToLimit,
                 resource: "db".into(),
