@@ -13,7 +13,7 @@ use tempfile::TempDir;
 /// A definition whose input is `db.jsonl`.
 const SOUND: &str = "version: 1\nname: p\nsources: {db: {file: db.jsonl, format: postgres_jsonlog, resource: r}}\nresources: {r: {connections: {limit: 3}}}\n";
 
-fn folder(files: &[(&str, &str)]) -> TempDir {
+pub(super) fn folder(files: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, content) in files {
         fs::write(folder.path().join(name), content).unwrap();
@@ -22,7 +22,7 @@ fn folder(files: &[(&str, &str)]) -> TempDir {
 }
 
 /// The program in `folder`, without the settings of whoever runs the tests.
-fn program(folder: &Path, line: &str) -> Command {
+pub(super) fn program(folder: &Path, line: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PLIMSOLL_")) {
         command.env_remove(name);
@@ -31,13 +31,13 @@ fn program(folder: &Path, line: &str) -> Command {
     command
 }
 
-fn said(bytes: &[u8]) -> String {
+pub(super) fn said(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
 /// Runs `line`; its exit code must be `code`, and what it says on both outputs hold `words`.
 #[track_caller]
-fn check(folder: &Path, line: &str, code: i32, words: &[&str]) -> Output {
+pub(super) fn check(folder: &Path, line: &str, code: i32, words: &[&str]) -> Output {
     let output = program(folder, line).output().unwrap();
     let text = said(&output.stdout) + &said(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{text}");
@@ -117,7 +117,7 @@ fn warnings_of_short_commands_are_text() {
 }
 
 /// One line of PostgreSQL's log at `second` of the test's day.
-fn line(second: i64, session: i64, message: &str) -> String {
+pub(super) fn line(second: i64, session: i64, message: &str) -> String {
     let time = format!("2026-03-03 14:{:02}:{:02}.000 UTC", second / 60, second % 60);
     let code = if message.starts_with("sorry") || message.starts_with("remaining") {
         "53300"
@@ -131,7 +131,7 @@ fn line(second: i64, session: i64, message: &str) -> String {
 }
 
 /// Three sessions take the three connections, and then everybody is refused.
-fn exhausted() -> Vec<String> {
+pub(super) fn exhausted() -> Vec<String> {
     let mut lines = Vec::new();
     for session in 0..3 {
         let authorized = "connection authorized: user=u database=d application_name=issuer";
