@@ -19,5 +19,6 @@ pub mod progress;
 pub mod replay;
 pub mod run;
 pub mod scan;
+pub mod service;
 pub mod story;
 pub mod version;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -231,7 +232,10 @@ impl Drop for Running {
 
 impl Running {
     fn start(folder: &Path) -> Running {
-        let mut command = program(folder, "run -c p.yaml --log-format json");
+        Running::spawn(program(folder, "run -c p.yaml --log-format json"))
+    }
+
+    fn spawn(mut command: Command) -> Running {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, log) = std::sync::mpsc::channel();
@@ -361,4 +365,33 @@ fn pages_go_out_while_clickhouse_is_down() {
     let (code, took) = running.stop();
     assert_eq!(code, Some(0));
     assert!(took < Duration::from_secs(15), "{took:?}");
+}
+
+/// What systemd hears, told by a socket of our own: see `sd_notify(3)`.
+#[test]
+fn a_service_manager_is_told_that_it_is_ready_works_and_stops() {
+    let definition = format!("{SOUND}listen: 127.0.0.1:0\n");
+    let folder = folder(&[("p.yaml", &definition), ("db.jsonl", "")]);
+    let socket = folder.path().join("notify");
+    let manager = UnixDatagram::bind(&socket).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let hears = |wanted: &str| {
+        let mut text = [0; 256];
+        loop {
+            let length = manager.recv(&mut text).unwrap();
+            let heard = std::str::from_utf8(&text[..length]).unwrap();
+            if heard == wanted {
+                return;
+            }
+            assert_eq!(heard, "WATCHDOG=1", "while waiting for `{wanted}`");
+        }
+    };
+    let mut command = program(folder.path(), "run -c p.yaml --log-format json");
+    command.env("NOTIFY_SOCKET", &socket).env("WATCHDOG_USEC", "600000");
+    let mut running = Running::spawn(command);
+    hears("READY=1\nSTATUS=pipeline p");
+    hears("WATCHDOG=1");
+    hears("WATCHDOG=1");
+    assert_eq!(running.stop().0, Some(0));
+    hears("STOPPING=1");
 }
