@@ -43,6 +43,7 @@ struct Inner {
     dependencies: BTreeMap<String, State>,
     draining: bool,
     beat: Instant,
+    beats: u64,
 }
 
 impl Default for Health {
@@ -54,7 +55,12 @@ impl Default for Health {
 impl Health {
     /// A health without dependencies, whose loop has just made progress.
     pub fn new() -> Health {
-        let inner = Inner { dependencies: BTreeMap::new(), draining: false, beat: Instant::now() };
+        let inner = Inner {
+            dependencies: BTreeMap::new(),
+            draining: false,
+            beat: Instant::now(),
+            beats: 0,
+        };
         Health { inner: Arc::new(Mutex::new(inner)) }
     }
 
@@ -84,7 +90,14 @@ impl Health {
 
     /// Says that the engine's loop made progress.
     pub fn beat(&self) {
-        self.lock().beat = Instant::now();
+        let mut inner = self.lock();
+        inner.beat = Instant::now();
+        inner.beats += 1;
+    }
+
+    /// How often the loop has made progress so far.
+    pub fn beats(&self) -> u64 {
+        self.lock().beats
     }
 
     /// Says that the pipeline is ending: it is not ready any more, whatever its dependencies are.

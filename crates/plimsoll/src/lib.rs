@@ -18,6 +18,8 @@ pub mod plan;
 pub mod progress;
 pub mod replay;
 pub mod run;
+pub mod scan;
+pub mod service;
 pub mod story;
 pub mod version;
 pub mod watched;

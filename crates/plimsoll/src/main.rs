@@ -9,7 +9,7 @@ use plimsoll::cli::{self, Cli, Command};
 use plimsoll::config::{Config, Problems, Purpose};
 use plimsoll::exit::Exit;
 use plimsoll::expected::Expected;
-use plimsoll::{check, golden, output, replay, run, version};
+use plimsoll::{check, golden, output, replay, run, scan, version};
 use plimsoll_deliver::ClickHouse;
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +31,7 @@ fn main() -> ExitCode {
 
 fn act(command: Command) -> anyhow::Result<Exit> {
     match command {
+        Command::Scan(scan) => scan::scan(&scan, &mut io::stdout().lock()),
         Command::Run(run) => live(&run),
         Command::Replay(replay) => judge_history(replay),
         Command::Test(test) => test_folders(&test),
@@ -225,6 +226,8 @@ fn exit_of(error: &anyhow::Error) -> Exit {
     let of_store = error.chain().find_map(|cause| cause.downcast_ref::<plimsoll_store::Error>());
     if is(|cause| cause.is::<Problems>() || cause.is::<plimsoll::config::OverrideError>()) {
         Exit::Configuration
+    } else if is(|cause| cause.is::<scan::UsageError>()) {
+        Exit::Usage
     } else if let Some(error) = of_store {
         match error {
             plimsoll_store::Error::OtherPipeline { .. } => Exit::Configuration,

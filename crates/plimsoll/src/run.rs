@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::engine::{Definition, Engine, SharedStore, locked};
 use crate::plan::{Planner, Route};
+use crate::service::ServiceManager;
 use crate::{clock, feed};
 
 pub use judge::Event;
@@ -88,10 +89,21 @@ pub async fn run(config: Config, cancel: CancellationToken) -> anyhow::Result<()
         wake,
         cancel: cancel.clone(),
     };
-    let judged = tokio::task::spawn_blocking(move || judge::judge(&config, judge));
+    let manager = ServiceManager::of_environment();
+    manager.ready(&config.name);
+    tasks.spawn(manager.accompany(health.clone(), cancel.clone()));
+    let mut judged = tokio::task::spawn_blocking(move || judge::judge(&config, judge));
     let outcome = tokio::select! {
-        outcome = judged => outcome.context("the judge's thread ended")?,
-        Some(ended) = tasks.join_next() => ended.context("a task ended")?,
+        outcome = &mut judged => outcome.context("the judge's thread ended")?,
+        Some(ended) = tasks.join_next() => {
+            health.drain();
+            cancel.cancel();
+            let judged = tokio::time::timeout(STOP_WITHIN, judged).await;
+            let judged = judged
+                .with_context(|| format!("the judge did not end in {} s", STOP_WITHIN.as_secs()))?
+                .context("the judge's thread ended")?;
+            ended.context("a task ended")?.and(judged)
+        }
     };
     health.drain();
     cancel.cancel();

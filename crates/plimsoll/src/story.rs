@@ -11,10 +11,20 @@ use crate::replay::Report;
 
 /// One incident of a replay: its first transition, its first page, its last transition.
 #[derive(Clone, Debug)]
-struct Told {
-    opened: Transition,
-    paged: Option<Transition>,
-    last: Transition,
+pub struct Told {
+    /// As it opened.
+    pub opened: Transition,
+    /// When it first was a page, if it ever was.
+    pub paged: Option<Transition>,
+    /// The last that was said of it.
+    pub last: Transition,
+}
+
+impl Told {
+    /// What people would have heard first: the page, or else the opening.
+    pub fn first(&self) -> &Transition {
+        self.paged.as_ref().unwrap_or(&self.opened)
+    }
 }
 
 /// Collects transitions and tells them.
@@ -44,6 +54,11 @@ impl Story {
         self.incidents.values().filter(|told| told.paged.is_some()).count()
     }
 
+    /// The incidents, in the order of their opening.
+    pub fn incidents(&self) -> impl ExactSizeIterator<Item = &Told> {
+        self.incidents.values()
+    }
+
     /// The story of one pipeline, several lines.
     pub fn text(&self, pipeline: &str, report: &Report, took: Duration) -> String {
         let mut text = String::new();
@@ -65,8 +80,9 @@ impl Story {
         text
     }
 
-    fn tell(&self, told: &Told, report: &Report, text: &mut String) {
-        let first = told.paged.as_ref().unwrap_or(&told.opened);
+    /// One incident: whom it names, what to do, how long before the first refusal, how it ended.
+    pub fn tell(&self, told: &Told, report: &Report, text: &mut String) {
+        let first = told.first();
         let severity = first.severity_peak.name().to_uppercase();
         let finding = &first.finding;
         let _ = writeln!(text, "  {severity} {}  {}", first.as_of, first.headline);

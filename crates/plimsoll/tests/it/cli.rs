@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -20,7 +21,7 @@ use crate::parts::shipper::Producer;
 /// A definition whose input is `db.jsonl`.
 const SOUND: &str = "version: 1\nname: p\nsources: {db: {file: db.jsonl, format: postgres_jsonlog, resource: r}}\nresources: {r: {connections: {limit: 3}}}\n";
 
-fn folder(files: &[(&str, &str)]) -> TempDir {
+pub(super) fn folder(files: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, content) in files {
         fs::write(folder.path().join(name), content).unwrap();
@@ -29,7 +30,7 @@ fn folder(files: &[(&str, &str)]) -> TempDir {
 }
 
 /// The program in `folder`, without the settings of whoever runs the tests.
-fn program(folder: &Path, line: &str) -> Command {
+pub(super) fn program(folder: &Path, line: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PLIMSOLL_")) {
         command.env_remove(name);
@@ -38,13 +39,13 @@ fn program(folder: &Path, line: &str) -> Command {
     command
 }
 
-fn said(bytes: &[u8]) -> String {
+pub(super) fn said(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
 /// Runs `line`; its exit code must be `code`, and what it says on both outputs hold `words`.
 #[track_caller]
-fn check(folder: &Path, line: &str, code: i32, words: &[&str]) -> Output {
+pub(super) fn check(folder: &Path, line: &str, code: i32, words: &[&str]) -> Output {
     let output = program(folder, line).output().unwrap();
     let text = said(&output.stdout) + &said(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{text}");
@@ -124,7 +125,7 @@ fn warnings_of_short_commands_are_text() {
 }
 
 /// One line of PostgreSQL's log at `second` of the test's day.
-fn line(second: i64, session: i64, message: &str) -> String {
+pub(super) fn line(second: i64, session: i64, message: &str) -> String {
     let time = format!("2026-03-03 14:{:02}:{:02}.000 UTC", second / 60, second % 60);
     let code = if message.starts_with("sorry") || message.starts_with("remaining") {
         "53300"
@@ -138,7 +139,7 @@ fn line(second: i64, session: i64, message: &str) -> String {
 }
 
 /// Three sessions take the three connections, and then everybody is refused.
-fn exhausted() -> Vec<String> {
+pub(super) fn exhausted() -> Vec<String> {
     let mut lines = Vec::new();
     for session in 0..3 {
         let authorized = "connection authorized: user=u database=d application_name=issuer";
@@ -238,7 +239,10 @@ impl Drop for Running {
 
 impl Running {
     fn start(folder: &Path) -> Running {
-        let mut command = program(folder, "run -c p.yaml --log-format json");
+        Running::spawn(program(folder, "run -c p.yaml --log-format json"))
+    }
+
+    fn spawn(mut command: Command) -> Running {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, log) = std::sync::mpsc::channel();
@@ -507,4 +511,33 @@ fn a_page_that_was_refused_goes_out_when_the_key_is_corrected() {
     taken.event["routing_key"] = "wrong".into();
     assert_eq!(taken.event, refused.event);
     assert_eq!(running.stop().0, Some(0));
+}
+
+/// What systemd hears, told by a socket of our own: see `sd_notify(3)`.
+#[test]
+fn a_service_manager_is_told_that_it_is_ready_works_and_stops() {
+    let definition = format!("{SOUND}listen: 127.0.0.1:0\n");
+    let folder = folder(&[("p.yaml", &definition), ("db.jsonl", "")]);
+    let socket = folder.path().join("notify");
+    let manager = UnixDatagram::bind(&socket).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let hears = |wanted: &str| {
+        let mut text = [0; 256];
+        loop {
+            let length = manager.recv(&mut text).unwrap();
+            let heard = std::str::from_utf8(&text[..length]).unwrap();
+            if heard == wanted {
+                return;
+            }
+            assert_eq!(heard, "WATCHDOG=1", "while waiting for `{wanted}`");
+        }
+    };
+    let mut command = program(folder.path(), "run -c p.yaml --log-format json");
+    command.env("NOTIFY_SOCKET", &socket).env("WATCHDOG_USEC", "600000");
+    let mut running = Running::spawn(command);
+    hears("READY=1\nSTATUS=pipeline p");
+    hears("WATCHDOG=1");
+    hears("WATCHDOG=1");
+    assert_eq!(running.stop().0, Some(0));
+    hears("STOPPING=1");
 }
