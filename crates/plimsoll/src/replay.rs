@@ -5,7 +5,7 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use anyhow::Context;
-use plimsoll_detect::judge::Judge;
+use plimsoll_detect::judge::{Judge, Step};
 use plimsoll_ingest::merge::Merge;
 use plimsoll_model::sessions::{SessionEvent, refusal};
 use plimsoll_model::{Batch, PartitionId, RejectReason, Row, RowKind, Tick, Time, Transition};
@@ -13,6 +13,7 @@ use plimsoll_model::{Batch, PartitionId, RejectReason, Row, RowKind, Tick, Time,
 use crate::config::Config;
 use crate::feed::{self, FilePartition};
 use crate::progress::Progress;
+use crate::threshold::Threshold;
 
 /// What a replay saw, beside the transitions.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +35,8 @@ pub struct Report {
     /// Every refusal's time, by resource: the first after an incident opened is its consequence.
     /// Bounded by [`REFUSALS_KEPT_MAX`]; the first ones are kept.
     pub refusals: BTreeMap<String, Vec<Time>>,
+    /// What a plain threshold would have said.
+    pub threshold: Threshold,
 }
 
 /// Refusals whose time is kept for the report, per resource.
@@ -114,6 +117,18 @@ pub fn replay(
     mut on_transition: impl FnMut(&Transition, Time) -> anyhow::Result<()>,
     mut on_tick: impl FnMut(&Tick, &Judge) -> anyhow::Result<()>,
 ) -> anyhow::Result<Report> {
+    replay_steps(config, |tick, judge, step, decided_at| {
+        step.transitions.iter().try_for_each(|transition| on_transition(transition, decided_at))?;
+        on_tick(tick, judge)
+    })
+}
+
+/// The same with everything that a tick led to: `on_step` gets the tick, the judge after it, what
+/// it decided, and the event time at which that could be decided.
+pub fn replay_steps(
+    config: &Config,
+    mut on_step: impl FnMut(&Tick, &Judge, Step, Time) -> anyhow::Result<()>,
+) -> anyhow::Result<Report> {
     let files = feed::file_partitions(config);
     let settings = config.settings();
     let mut merge = Merge::new(settings.correct_within);
@@ -132,13 +147,11 @@ pub fn replay(
             report.ticks += 1;
             report.note_refusals(&tick);
             let step = judge.step(&tick);
+            report.threshold.observe(tick.second, judge.totals());
             if !step.transitions.is_empty() {
                 progress.clear();
             }
-            for transition in &step.transitions {
-                on_transition(transition, decided_at(&tick, delay))?;
-            }
-            on_tick(&tick, &judge)?;
+            on_step(&tick, &judge, step, decided_at(&tick, delay))?;
         }
         let waiting = merge.waiting_for();
         if waiting.is_empty() {
