@@ -22,3 +22,4 @@ pub mod run;
 pub mod story;
 pub mod threshold;
 pub mod version;
+pub mod watched;

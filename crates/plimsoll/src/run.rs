@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use plimsoll_console::{Health, State};
+use plimsoll_console::{Health, Pipeline, Sources, State, Watched};
 use plimsoll_ingest::merge::PartitionSettings;
 use plimsoll_model::PartitionId;
 use plimsoll_store::{Options, Store};
@@ -52,13 +52,13 @@ pub async fn run(config: Config, cancel: CancellationToken) -> anyhow::Result<()
         config: config.hash(),
     };
     let mut tasks = tokio::task::JoinSet::new();
-    let console = plimsoll_console::serve(
-        listener,
-        health.clone(),
-        move || prometheus.render(),
-        version,
-        cancel.clone(),
-    );
+    let watched = Watched::new();
+    let shown = Arc::clone(&store);
+    let snapshots = move || locked(&shown).snapshot();
+    let pipeline = Pipeline::new(config.name.clone(), snapshots, watched.clone());
+    let metrics = move || prometheus.render();
+    let sources = Sources::new(health.clone(), metrics, version, vec![pipeline]);
+    let console = plimsoll_console::serve(listener, sources, cancel.clone());
     tasks.spawn(async move { Ok(console.await?) });
     for sink in sinks::open(&config)? {
         let outlet = sinks::Outlet {
@@ -72,6 +72,7 @@ pub async fn run(config: Config, cancel: CancellationToken) -> anyhow::Result<()
     let judge = judge::Judging {
         store: Arc::clone(&store),
         health: health.clone(),
+        watched,
         wake,
         cancel: cancel.clone(),
     };

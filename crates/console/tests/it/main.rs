@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use plimsoll_console::{Error, Health, State, Version, serve, server};
+use plimsoll_console::{Error, Health, Sources, State, Version, serve, server};
 use plimsoll_model::Time;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -28,7 +28,8 @@ async fn start() -> Server {
         config: "abc".into(),
     };
     let metrics = || "plimsoll_build_info 1\n".to_owned();
-    let task = tokio::spawn(serve(listener, health.clone(), metrics, version, cancel.clone()));
+    let sources = Sources::new(health.clone(), metrics, version, Vec::new());
+    let task = tokio::spawn(serve(listener, sources, cancel.clone()));
     Server { address, health, cancel, task }
 }
 
@@ -156,8 +157,8 @@ async fn a_silent_crowd_does_not_shut_out_the_next_client_for_ever() {
 #[tokio::test]
 async fn an_address_open_to_others_is_refused() {
     let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
-    let served =
-        serve(listener, Health::new(), String::new, Version::default(), CancellationToken::new());
+    let sources = Sources::new(Health::new(), String::new, Version::default(), Vec::new());
+    let served = serve(listener, sources, CancellationToken::new());
     assert!(matches!(served.await, Err(Error::NotLoopback(_))));
 }
 

@@ -189,6 +189,11 @@ impl Merge {
         self.partitions.values().map(Partition::waiting_rows).sum()
     }
 
+    /// How far in event time the partition has come; `None` before its first record.
+    pub fn watermark(&self, id: PartitionId) -> Option<Time> {
+        self.partitions.get(&id)?.watermark()
+    }
+
     /// The partitions that must deliver, or be declared idle, before the next tick can close.
     pub fn waiting_for(&self) -> Vec<PartitionId> {
         let waiting = self.partitions.values().filter(|partition| self.is_waiting_for(partition));

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use plimsoll_console::{Health, State};
+use plimsoll_console::{Health, Picture, State, Watched};
 use plimsoll_model::{Batch, PartitionId, Second};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -14,7 +14,7 @@ use super::{follow, kafka, open_engine, report};
 use crate::config::Config;
 use crate::engine::{Engine, SharedStore, Stepped};
 use crate::live::{Decision, Liveness};
-use crate::{clock, feed};
+use crate::{clock, feed, watched};
 
 /// Events that may wait for the judge.
 const EVENTS_WAITING_MAX: usize = 64;
@@ -47,6 +47,7 @@ pub(super) type Paused = Arc<Mutex<BTreeSet<PartitionId>>>;
 pub(super) struct Judging {
     pub store: SharedStore,
     pub health: Health,
+    pub watched: Watched,
     pub wake: Arc<Notify>,
     pub cancel: CancellationToken,
 }
@@ -92,6 +93,7 @@ pub(super) fn judge(config: &Config, judging: Judging) -> anyhow::Result<()> {
     let mut storing = Storing { health: judging.health.clone(), was_full: false };
     judging.wake.notify_waiters();
 
+    let settings = config.settings();
     let mut last_wall = Second(0);
     let mut failing = BTreeMap::new();
     while !judging.cancel.is_cancelled() {
@@ -137,7 +139,14 @@ pub(super) fn judge(config: &Config, judging: Judging) -> anyhow::Result<()> {
         let wall = clock::now().second();
         if wall != last_wall {
             last_wall = wall;
-            super::gauges::publish(config, &engine, &liveness, &judging.store, clock::now())?;
+            let now = clock::now();
+            super::gauges::publish(config, &engine, &liveness, &judging.store, now)?;
+            judging.watched.publish(Picture {
+                judged_through: engine.last_tick(),
+                now: Some(now),
+                resources: watched::resources(engine.judge(), &settings),
+                sources: watched::sources(config, &engine, liveness.standings()),
+            });
         }
         if !open
             && engine.unsaved().is_none()
