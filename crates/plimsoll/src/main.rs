@@ -9,7 +9,7 @@ use plimsoll::cli::{self, Cli, Command};
 use plimsoll::config::{Config, Problems, Purpose};
 use plimsoll::exit::Exit;
 use plimsoll::expected::Expected;
-use plimsoll::{check, golden, output, replay, run, version};
+use plimsoll::{check, demo, golden, output, replay, run, version};
 use plimsoll_deliver::ClickHouse;
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +31,7 @@ fn main() -> ExitCode {
 
 fn act(command: Command) -> anyhow::Result<Exit> {
     match command {
+        Command::Demo(demo) => show_recordings(&demo),
         Command::Run(run) => live(&run),
         Command::Replay(replay) => judge_history(replay),
         Command::Test(test) => test_folders(&test),
@@ -41,6 +42,32 @@ fn act(command: Command) -> anyhow::Result<Exit> {
             Ok(Exit::Ok)
         }
     }
+}
+
+fn show_recordings(demo: &cli::Demo) -> anyhow::Result<Exit> {
+    let temporary;
+    let data = match &demo.data_dir {
+        Some(data) => data.as_path(),
+        None => {
+            temporary = tempfile::tempdir().context("cannot make a temporary folder")?;
+            temporary.path()
+        }
+    };
+    let shown = demo::judge(&demo.folder, data, |recording| {
+        io::stdout().write_all(recording.text().as_bytes())
+    })?;
+    if demo.once {
+        return Ok(Exit::Ok);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let cancel = CancellationToken::new();
+        tokio::spawn(cancel_on_signal(cancel.clone()));
+        let listener = demo::listen(demo.listen).await?;
+        println!("look at http://{}/ (Ctrl-C ends)", listener.local_addr()?);
+        demo::serve(shown, listener, cancel).await
+    })?;
+    Ok(Exit::Ok)
 }
 
 fn live(run: &cli::Run) -> anyhow::Result<Exit> {
@@ -223,7 +250,9 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 fn exit_of(error: &anyhow::Error) -> Exit {
     let is = |what: fn(&(dyn std::error::Error + 'static)) -> bool| error.chain().any(what);
     let of_store = error.chain().find_map(|cause| cause.downcast_ref::<plimsoll_store::Error>());
-    if is(|cause| cause.is::<Problems>() || cause.is::<plimsoll::config::OverrideError>()) {
+    if is(|cause| cause.is::<demo::NotEmpty>()) {
+        Exit::Usage
+    } else if is(|cause| cause.is::<Problems>() || cause.is::<plimsoll::config::OverrideError>()) {
         Exit::Configuration
     } else if let Some(error) = of_store {
         match error {
