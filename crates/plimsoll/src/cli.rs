@@ -1,6 +1,7 @@
 //! The command line as it was typed. This file holds no behaviour.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
@@ -66,6 +67,7 @@ impl Replay {
 
 const EXAMPLES: &str = "\
 Examples:
+  plimsoll demo                                       recorded incidents: what would have been paged
   plimsoll scan postgresql.json --limit 200           point it at your log today
   plimsoll check pipelines/payments/pipeline.yaml     is the definition right? no network is used
   plimsoll replay pipelines/db-saturation             what would have been paged, and when
@@ -112,6 +114,8 @@ pub enum LogFormat {
 /// What to do.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
+    /// Judge recorded incidents on an embedded store, tell what would have been paged, show the page
+    Demo(Demo),
     /// Point it at log and metrics files: their format, what could be read, what stands out
     Scan(Scan),
     /// Run a pipeline live: read, judge, page, until SIGTERM
@@ -127,6 +131,31 @@ pub enum Command {
     ClickHouse(ClickHouse),
     /// Print version, commit and build
     Version,
+}
+
+/// `plimsoll demo`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  plimsoll demo                              every recording in pipelines/, then the page
+  plimsoll demo --once pipelines/held-open   one recording, the story only
+
+Nothing but files is read, nothing is sent, no server and no account is needed. For each incident:
+what would have been said, when, whom it names, how long before users noticed, and what an alarm
+at 90 % of the limit would have said. Then the page is served until Ctrl-C.")]
+pub struct Demo {
+    /// A folder with a pipeline.yaml and its input, or a folder of such folders
+    #[arg(value_name = "FOLDER", default_value = crate::demo::FOLDER, env = "PLIMSOLL_FOLDER")]
+    pub folder: PathBuf,
+    /// Tell the stories and end
+    #[arg(long, env = "PLIMSOLL_ONCE")]
+    pub once: bool,
+    /// Where the page is served; any free port if not given
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0", env = "PLIMSOLL_LISTEN")]
+    pub listen: SocketAddr,
+    /// Keep the data directories here, for `plimsoll sql`; a temporary folder if not given
+    #[arg(long, value_name = "DIR", env = "PLIMSOLL_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
 }
 
 /// `plimsoll run`

@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context;
-use plimsoll_detect::judge::Judge;
+use plimsoll_detect::judge::{Judge, Step};
 use plimsoll_detect::settings::Settings;
 use plimsoll_ingest::merge::Merge;
 use plimsoll_model::sessions::{SessionEvent, refusal};
-use plimsoll_model::{Batch, Reject, RejectReason, Row, RowKind, Tick, Time, Transition};
+use plimsoll_model::{Batch, Reject, RejectReason, Row, RowKind, Tick, Time};
 
 use crate::config::Config;
 use crate::feed::{self, Feed};
 use crate::progress::Progress;
+use crate::threshold::Threshold;
 
 /// What a replay saw, beside the transitions.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +35,8 @@ pub struct Report {
     /// Every refusal's time, by resource: the first after an incident opened is its consequence.
     /// Bounded by [`REFUSALS_KEPT_MAX`]; the first ones are kept.
     pub refusals: BTreeMap<String, Vec<Time>>,
+    /// What a plain threshold would have said.
+    pub threshold: Threshold,
 }
 
 /// What a replay read of one source.
@@ -150,17 +153,16 @@ fn refused_resource<'a>(tick: &'a Tick, row: &Row) -> Option<&'a str> {
 }
 
 /// Judges the configuration's files from their beginning to their end, and warns of sources of
-/// which nothing came. The calls are those of [`judge`].
+/// which nothing came. The call is that of [`judge`].
 pub fn replay(
     config: &Config,
-    on_transition: impl FnMut(&Transition, Time) -> anyhow::Result<()>,
-    on_tick: impl FnMut(&Tick, &Judge) -> anyhow::Result<()>,
+    on_step: impl FnMut(&Tick, &Judge, Step, Time) -> anyhow::Result<()>,
 ) -> anyhow::Result<Report> {
     let mut feeds = Vec::new();
     for file in feed::file_partitions(config) {
         feeds.push(feed::open(&file)?);
     }
-    let report = judge(config.settings(), &feeds, on_transition, on_tick)?;
+    let report = judge(config.settings(), &feeds, on_step)?;
     for sentence in report.useless_sources() {
         tracing::warn!("{sentence}");
     }
@@ -169,13 +171,12 @@ pub fn replay(
 
 /// Judges what the feeds bring, to their end.
 ///
-/// `on_transition` is called for each transition as it is decided, with the event time at which
-/// it could be decided; `on_tick` after each tick.
+/// `on_step` is called after each tick with the tick, the judge, what it decided, and the event
+/// time at which that could be decided.
 pub fn judge(
     settings: Settings,
     feeds: &[Feed],
-    mut on_transition: impl FnMut(&Transition, Time) -> anyhow::Result<()>,
-    mut on_tick: impl FnMut(&Tick, &Judge) -> anyhow::Result<()>,
+    mut on_step: impl FnMut(&Tick, &Judge, Step, Time) -> anyhow::Result<()>,
 ) -> anyhow::Result<Report> {
     let mut merge = Merge::new(settings.correct_within);
     let mut judge = Judge::new(settings);
@@ -194,10 +195,8 @@ pub fn judge(
             if !step.transitions.is_empty() {
                 progress.clear();
             }
-            for transition in &step.transitions {
-                on_transition(transition, decided_at(&tick, delay))?;
-            }
-            on_tick(&tick, &judge)?;
+            report.threshold.observe(tick.second, judge.totals());
+            on_step(&tick, &judge, step, decided_at(&tick, delay))?;
         }
         let waiting = merge.waiting_for();
         if waiting.is_empty() {

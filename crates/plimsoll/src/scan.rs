@@ -91,16 +91,13 @@ pub fn scan(arguments: &cli::Scan, out: &mut impl Write) -> anyhow::Result<Exit>
     let settings = settings(&files, arguments)?;
     let mut story = Story::default();
     let mut decided: BTreeMap<(IncidentId, u32), Time> = BTreeMap::new();
-    let report = replay::judge(
-        settings.clone(),
-        &feeds,
-        |transition, decided_at| {
+    let report = replay::judge(settings.clone(), &feeds, |_, _, step, decided_at| {
+        for transition in &step.transitions {
             story.add(transition);
             decided.insert((transition.incident, transition.sequence), decided_at);
-            Ok(())
-        },
-        |_, _| Ok(()),
-    )?;
+        }
+        Ok(())
+    })?;
     let found = report::Found { files: &files, settings: &settings, story, report, decided };
     match arguments.format {
         cli::ScanFormat::Text => out.write_all(found.text(&asked).as_bytes())?,

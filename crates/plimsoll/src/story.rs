@@ -8,6 +8,7 @@ use std::time::Duration;
 use plimsoll_model::{Change, IncidentId, RejectReason, Severity, Time, Transition};
 
 use crate::replay::Report;
+use crate::threshold::THRESHOLD;
 
 /// One incident of a replay: its first transition, its first page, its last transition.
 #[derive(Clone, Debug)]
@@ -95,6 +96,7 @@ impl Story {
             }
             None => writeln!(text, "    no refusal followed"),
         };
+        let _ = writeln!(text, "    {}", threshold(first, report));
         let _ = match told.last.change {
             Change::Resolved => {
                 writeln!(text, "    resolved {} ({})", told.last.as_of, told.last.reason.name())
@@ -108,6 +110,27 @@ fn lead(said: Time, refusal: Time) -> String {
     let seconds = refusal.micros_since(said) / 1_000_000;
     let (amount, side) = (seconds.abs(), if seconds >= 0 { "before" } else { "after" });
     format!("this was said {} {side} it", duration(amount))
+}
+
+/// What an alarm at nine tenths of the limit would have said of the same incident, and how often
+/// it had cried before.
+fn threshold(first: &Transition, report: &Report) -> String {
+    let percent = (THRESHOLD * 100.0) as u32;
+    let (resource, since) = (&first.finding.resource, first.finding.since);
+    let said = match report.threshold.after(resource, since) {
+        Some(raised) => {
+            let seconds = raised.since(first.as_of);
+            let side = if seconds >= 0 { "later" } else { "earlier" };
+            let amount = duration(seconds.abs());
+            format!("a {percent} % threshold would have said so {amount} {side}, naming nobody")
+        }
+        None => format!("a {percent} % threshold would have said nothing"),
+    };
+    match report.threshold.before(resource, since) {
+        0 => said,
+        1 => format!("{said}; it had cried once before"),
+        count => format!("{said}; it had cried {count} times before"),
+    }
 }
 
 fn duration(seconds: i64) -> String {

@@ -129,11 +129,10 @@ pub fn replayed(config: &Path, partitions: &[Partition]) -> Result<Vec<Transitio
         definition.override_source(&of_source[0].source, files)?;
     }
     let mut transitions = Vec::new();
-    let keep = |transition: &Transition, _| {
-        transitions.push(transition.clone());
+    replay::replay(&definition, |_, _, step, _| {
+        transitions.extend(step.transitions);
         Ok(())
-    };
-    replay::replay(&definition, keep, |_, _| Ok(()))?;
+    })?;
     transitions.sort_by_key(|it| (it.as_of, it.incident, it.sequence));
     Ok(transitions)
 }
