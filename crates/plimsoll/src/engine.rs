@@ -180,13 +180,8 @@ impl Engine {
         let (mut merge, judge) = match recovered.checkpoint {
             Some(checkpoint) => {
                 let state = MergeState::from_bytes(&checkpoint.merge)?;
-                let merge = Merge::restore(
-                    state,
-                    definition.settings.correct_within,
-                    &definition.partitions,
-                    &recovered.marks,
-                    recovered.decided_through,
-                );
+                let correct_within = definition.settings.correct_within;
+                let merge = Merge::restore(state, correct_within, &definition.partitions);
                 (merge, Judge::restore(definition.settings.clone(), &checkpoint.judge)?)
             }
             None => {
