@@ -1,8 +1,8 @@
 //! Merge: the batches of all partitions become ticks of rows, in event time.
 //!
 //! The result is a function of what stands in the partitions and of the marks, never of how
-//! reading was cut into batches, how partitions interleaved, or when the program ran; see
-//! `docs/decisions/0001-time.md`. The merge knows no clock: who calls it says when a partition is
+//! reading was cut into batches, how partitions interleaved, when the program ran, or how often it
+//! died; see `docs/decisions/0001-time.md`. The merge knows no clock: who calls it says when a partition is
 //! idle, and writes the [`Mark`]s to the journal.
 
 mod buckets;

@@ -343,7 +343,7 @@ fn a_checkpoint_of_another_version_is_refused_with_what_to_do() {
     let checkpoint = Checkpoint { tick, merge: vec![1, 0, 0], ..Checkpoint::default() };
     store.commit(&Commit { tick, checkpoint: Some(checkpoint), ..Commit::default() }).unwrap();
     drop(store);
-    let words = ["version 1", "reads version 2", "start the version that wrote", "move the data"];
+    let words = ["version 1", "reads version 3", "start the version that wrote", "move the data"];
     check(folder.path(), "run -c p.yaml", 69, &words);
 }
 

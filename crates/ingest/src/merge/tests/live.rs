@@ -158,10 +158,8 @@ fn check_lived(contents: &[Content], happenings: &[(u8, usize, usize)]) {
     // Each row once: applied, or refused with its record.
     let Durable { ticks, refused, .. } = &program.durable;
     assert!(ticks.is_sorted_by(|one, next| one.0 < next.0), "each tick once, in order");
-    let mut seen: Vec<(PartitionId, i64, u32)> = ticks
-        .iter()
-        .flat_map(|(_, rows)| rows.iter().map(|row| (row.1, row.2, row.3)))
-        .collect();
+    let mut seen: Vec<(PartitionId, i64, u32)> =
+        ticks.iter().flat_map(|(_, rows)| rows.iter().map(|row| (row.1, row.2, row.3))).collect();
     let rows_of = |id: PartitionId, offset: i64| {
         let content = contents.iter().find(|content| content.id == id).unwrap();
         content.records.iter().find(|record| record.offset == offset).unwrap().rows as u32
@@ -331,6 +329,41 @@ fn what_was_applied_stays_applied_when_it_is_set_aside_before_it_is_read_again()
             (14, 0, 1),
         ],
     );
+}
+
+#[test]
+fn what_the_clock_confirmed_keeps_its_tick_after_a_restart() {
+    // The clock starts at 192 s, with the second record of the silent partition. Its first one waits
+    // for 228 s, and so does the last, which comes when 228 s is the watermark.
+    let p: &[(i64, usize)] = &[(235_000, 1), (235_000, 0), (236_000, 0)];
+    let q: &[(i64, usize)] = &[(228_000, 1), (192_999, 1), (200_000, 1)];
+    check_lived(
+        &contents_of(&[(0, p), (0, q)]),
+        &[(0, 1, 2), (9, 1, 1), (0, 0, 3), (6, 0, 4), (0, 1, 1), (6, 0, 5), (12, 0, 1), (14, 0, 1)],
+    );
+}
+
+#[test]
+fn a_partition_that_is_set_aside_twice_loses_nothing_that_waits() {
+    let p: &[(i64, usize)] =
+        &[(200_000, 1), (201_000, 1), (202_000, 1), (230_000, 1), (260_000, 1)];
+    let q: &[(i64, usize)] =
+        &[(200_000, 1), (201_000, 1), (202_000, 1), (225_000, 1), (226_000, 1)];
+    let (restart, unreadable) = ([(12, 0, 1), (14, 0, 1)], [(10, 1, 1), (0, 0, 5), (6, 0, 5)]);
+    // The last two of the second partition wait for their tick; before they are read again it leaves
+    // twice, and comes back for one record in between.
+    let begin = [(0, 0, 4), (0, 1, 5), (6, 0, 3)];
+    let happenings = [
+        &begin[..],
+        &restart,
+        &unreadable,
+        &restart,
+        &[(0, 1, 4)],
+        &unreadable,
+        &restart,
+        &unreadable,
+    ];
+    check_lived(&contents_of(&[(0, p), (0, q)]), &happenings.concat());
 }
 
 proptest! {
