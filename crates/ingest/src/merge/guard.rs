@@ -161,12 +161,6 @@ impl Guard {
         self.held.clear();
     }
 
-    /// Forgets that the clock went on without the partition.
-    #[cfg(feature = "planted-faults")]
-    pub fn forget_floor(&mut self) {
-        self.floor = None;
-    }
-
     fn reference(&self) -> Option<Time> {
         self.max.max(self.floor.map(Second::start))
     }

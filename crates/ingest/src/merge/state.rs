@@ -67,8 +67,7 @@ impl MergeState {
     /// Forgets which ticks closed without a partition.
     pub fn forget_floors(&mut self) {
         for partition in &mut self.partitions {
-            partition.guard.forget_floor();
-            partition.away = false;
+            partition.verdicts.forget_floors();
         }
     }
 

@@ -13,5 +13,6 @@ mod order;
 #[path = "../parts/mod.rs"]
 mod parts;
 mod real;
+mod restarts;
 mod scenario;
 mod topics;
