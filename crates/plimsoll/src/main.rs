@@ -264,6 +264,7 @@ fn exit_of(error: &anyhow::Error) -> Exit {
         cause.is::<plimsoll::engine::NotDurable>()
             || cause.is::<plimsoll_deliver::Error>()
             || cause.is::<plimsoll_ingest::Error>()
+            || cause.is::<plimsoll_detect::Error>()
             || cause.is::<golden::FolderError>()
             || cause.is::<io::Error>()
     }) {

@@ -14,6 +14,7 @@ mod order;
 #[path = "../parts/mod.rs"]
 mod parts;
 mod real;
+mod restarts;
 mod scan;
 mod scenario;
 mod topics;
