@@ -33,15 +33,15 @@ const HOSTILE: &str =
     "<img src=x onerror=\"window.hacked=1\"><script>hacked=1</script>\u{202e}\u{1b}[31m\u{0}";
 
 /// A store and what is watched of it.
-struct Shown {
+pub(super) struct Shown {
     name: &'static str,
-    store: SharedStore,
+    pub(super) store: SharedStore,
     watched: Watched,
     _folder: tempfile::TempDir,
 }
 
 impl Shown {
-    fn new(name: &'static str) -> Shown {
+    pub(super) fn new(name: &'static str) -> Shown {
         let folder = tempfile::tempdir().unwrap();
         let options = Options { ballast_bytes: 0, ..Options::new(name) };
         let store = Store::open(&folder.path().join("data"), options).unwrap();
@@ -60,7 +60,7 @@ impl Shown {
     }
 
     /// The path of the newest incident's screen, and its last transition.
-    fn newest(&self) -> (String, Transition) {
+    pub(super) fn newest(&self) -> (String, Transition) {
         let incidents = locked(&self.store).snapshot().unwrap().incidents().unwrap();
         let newest = incidents.into_iter().max_by_key(|it| it.transition.opened_at).unwrap();
         (format!("/incidents/{}", newest.transition.incident), newest.transition)
@@ -112,12 +112,13 @@ fn leaking() -> Shown {
         });
     }
     engine.checkpoint(now(end)).unwrap();
-    answer(&shown, now(end));
+    answer(&shown, &[PAGER, CLICKHOUSE], now(end));
     shown
 }
 
-/// The recorded incident, from its first record to its last.
-fn recorded() -> Shown {
+/// The recorded incident, from its first record to its last. The sinks of `answering` have
+/// taken what they were told.
+pub(super) fn recorded(answering: &[&str]) -> Shown {
     let shown = Shown::new("db-saturation");
     let path =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../pipelines/db-saturation/pipeline.yaml");
@@ -155,26 +156,23 @@ fn recorded() -> Shown {
         });
     }
     engine.checkpoint(now(&engine)).unwrap();
-    answer(&shown, now(&engine));
+    answer(&shown, answering, now(&engine));
     shown
 }
 
-/// The pager takes everything but the last order, which it is asked for in vain.
-fn answer(shown: &Shown, at: Time) {
+/// The sinks take everything but the pager's last order, which it is asked for in vain.
+fn answer(shown: &Shown, sinks: &[&str], at: Time) {
     let mut store = locked(&shown.store);
-    let orders = store.next_deliveries(PAGER, 100).unwrap();
-    for (place, order) in orders.iter().enumerate() {
-        let state = match place + 1 == orders.len() && place > 0 {
-            true => {
+    for sink in sinks {
+        let orders = store.next_deliveries(sink, 100).unwrap();
+        for (place, order) in orders.iter().enumerate() {
+            let state = if *sink == PAGER && place > 0 && place + 1 == orders.len() {
                 DeliveryState::Pending { attempts: 3, last_error: Some("429: slow down".into()) }
-            }
-            false => DeliveryState::Accepted { at, answer: "202: event processed".into() },
-        };
-        store.record(order.delivery.sequence, &state).unwrap();
-    }
-    for order in store.next_deliveries(CLICKHOUSE, 100).unwrap() {
-        let state = DeliveryState::Accepted { at, answer: "200".into() };
-        store.record(order.delivery.sequence, &state).unwrap();
+            } else {
+                DeliveryState::Accepted { at, answer: "202: event processed".into() }
+            };
+            store.record(order.delivery.sequence, &state).unwrap();
+        }
     }
 }
 
@@ -266,7 +264,7 @@ fn screen(name: &str, path: &str, texts: &[&str]) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_screen_is_readable_accessible_and_inert() {
-    let (leaking, recorded, hostile) = (leaking(), recorded(), hostile());
+    let (leaking, recorded, hostile) = (leaking(), recorded(&[PAGER, CLICKHOUSE]), hostile());
     let (open_path, open) = leaking.newest();
     let (over_path, over) = recorded.newest();
     let (hostile_path, _) = hostile.newest();
