@@ -240,6 +240,16 @@ impl Judge {
         self.state.book.open()
     }
 
+    /// What every resource holds now, by name: units held by everybody, and units that can be
+    /// held, if a limit is known. Cheap enough for every tick.
+    pub fn totals(&self) -> impl Iterator<Item = (&str, u64, Option<u64>)> {
+        self.places.iter().map(|(name, place)| {
+            let ledger = &self.state.resources[*place].ledger;
+            let usable = ledger.view(&self.configs[*place], Second::default()).usable;
+            (name.as_str(), ledger.held(), usable)
+        })
+    }
+
     /// What every resource holds now, by name: the whole, and each holder that holds something,
     /// the largest first.
     pub fn held(&self) -> impl Iterator<Item = Held<'_>> {

@@ -1,6 +1,7 @@
 //! The command line as it was typed. This file holds no behaviour.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
@@ -66,6 +67,8 @@ impl Replay {
 
 const EXAMPLES: &str = "\
 Examples:
+  plimsoll demo                                       recorded incidents: what would have been paged
+  plimsoll scan postgresql.json --limit 200           point it at your log today
   plimsoll check pipelines/payments/pipeline.yaml     is the definition right? no network is used
   plimsoll replay pipelines/db-saturation             what would have been paged, and when
   plimsoll test pipelines/                            do all recorded incidents still page as expected?
@@ -74,8 +77,8 @@ Examples:
 Every flag has an environment variable: --log-format is PLIMSOLL_LOG_FORMAT. A flag wins.
 Data goes to stdout, progress and log to stderr. NO_COLOR is honoured.
 
-Exit codes: 0 ok, 1 a test failed, 2 wrong command line, 69 a dependency is unavailable,
-70 internal error, 78 wrong configuration.";
+Exit codes: 0 ok, 1 findings, or a failed test, 2 wrong command line, 69 a dependency is
+unavailable, 70 internal error, 78 wrong configuration.";
 
 /// Arguments of every command.
 #[derive(Clone, Debug, Args)]
@@ -111,6 +114,10 @@ pub enum LogFormat {
 /// What to do.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
+    /// Judge recorded incidents on an embedded store, tell what would have been paged, show the page
+    Demo(Demo),
+    /// Point it at log and metrics files: their format, what could be read, what stands out
+    Scan(Scan),
     /// Run a pipeline live: read, judge, page, until SIGTERM
     Run(Run),
     /// Judge history: print what would have been paged, send nothing
@@ -124,6 +131,31 @@ pub enum Command {
     ClickHouse(ClickHouse),
     /// Print version, commit and build
     Version,
+}
+
+/// `plimsoll demo`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  plimsoll demo                              every recording in pipelines/, then the page
+  plimsoll demo --once pipelines/held-open   one recording, the story only
+
+Nothing but files is read, nothing is sent, no server and no account is needed. For each incident:
+what would have been said, when, whom it names, how long before users noticed, and what an alarm
+at 90 % of the limit would have said. Then the page is served until Ctrl-C.")]
+pub struct Demo {
+    /// A folder with a pipeline.yaml and its input, or a folder of such folders
+    #[arg(value_name = "FOLDER", default_value = crate::demo::FOLDER, env = "PLIMSOLL_FOLDER")]
+    pub folder: PathBuf,
+    /// Tell the stories and end
+    #[arg(long, env = "PLIMSOLL_ONCE")]
+    pub once: bool,
+    /// Where the page is served; any free port if not given
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0", env = "PLIMSOLL_LISTEN")]
+    pub listen: SocketAddr,
+    /// Keep the data directories here, for `plimsoll sql`; a temporary folder if not given
+    #[arg(long, value_name = "DIR", env = "PLIMSOLL_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
 }
 
 /// `plimsoll run`
@@ -192,6 +224,55 @@ pub enum Output {
     Table,
 }
 
+/// `plimsoll scan`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  plimsoll scan postgresql.json --limit 200 --reserved 3
+      a server's log: who holds its connections, and when they run out
+  plimsoll scan postgresql-*.json.gz deploys.jsonl --limit 200
+      several files of one estate, judged together in the order of their times
+  journalctl -u pool -o cat | plimsoll scan - --map '{time: ts, value: {used: active}}'
+      JSON lines whose fields have unusual names
+
+The format is found by the first 1000 lines. Nothing is sent and nothing is stored. Exit code 1 if
+there is any finding, 0 if there is none, 69 if no file could be judged.")]
+pub struct Scan {
+    /// Logs and metrics files, plain, gzip or zstd; `-` is standard input
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// How many units there are: of every resource, or of the one that is named
+    #[arg(long = "limit", value_name = "[NAME=]UNITS", env = "PLIMSOLL_LIMIT",
+          value_delimiter = ',', value_parser = parse_units)]
+    pub limits: Vec<(Option<String>, u64)>,
+    /// How many of them ordinary users cannot get
+    #[arg(long, value_name = "[NAME=]UNITS", env = "PLIMSOLL_RESERVED",
+          value_delimiter = ',', value_parser = parse_units)]
+    pub reserved: Vec<(Option<String>, u64)>,
+    /// What the resource is called where the lines do not say it
+    #[arg(long, value_name = "NAME", env = "PLIMSOLL_RESOURCE")]
+    pub resource: Option<String>,
+    /// The zone of times without one: Europe/Berlin, +01:00; UTC if not given
+    #[arg(long, value_name = "ZONE", env = "PLIMSOLL_TIMEZONE")]
+    pub timezone: Option<String>,
+    /// What the fields of JSON lines mean, as `map` in a definition; guessed if not given
+    #[arg(long, value_name = "YAML", env = "PLIMSOLL_MAP")]
+    pub map: Option<String>,
+    /// How the result is printed
+    #[arg(long, env = "PLIMSOLL_FORMAT", value_enum, default_value_t)]
+    pub format: ScanFormat,
+}
+
+/// How the result of a scan is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ScanFormat {
+    /// Sentences for a person.
+    #[default]
+    Text,
+    /// One JSON document.
+    Json,
+}
+
 /// `plimsoll test`
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
@@ -249,6 +330,34 @@ fn parse_source(text: &str) -> Result<(String, PathBuf), String> {
             Ok((name.to_owned(), PathBuf::from(file)))
         }
         _ => Err("it must be NAME=FILE, for example db=postgresql.json".to_owned()),
+    }
+}
+
+/// `200`, `orders-db=200`, `2GiB`.
+fn parse_units(text: &str) -> Result<(Option<String>, u64), String> {
+    const SIZES: [(&str, u64); 6] = [
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("kB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+    ];
+    let (name, amount) = match text.rsplit_once('=') {
+        Some((name, amount)) => (Some(name), amount),
+        None => (None, text),
+    };
+    let (digits, size) = SIZES
+        .iter()
+        .find_map(|(end, size)| Some((amount.strip_suffix(end)?, *size)))
+        .unwrap_or((amount, 1));
+    let units = digits.trim().parse::<u64>().ok().and_then(|number| number.checked_mul(size));
+    match (name, units) {
+        (Some(""), _) | (_, None) => {
+            Err("it must be a whole number, also of a resource: 200, orders-db=200, web=2GiB"
+                .into())
+        }
+        (name, Some(units)) => Ok((name.map(str::to_owned), units)),
     }
 }
 

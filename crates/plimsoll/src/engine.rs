@@ -397,9 +397,9 @@ impl Engine {
         Ok(())
     }
 
-    /// The offset from which `partition` must be read on.
-    pub fn resume_offset(&self, partition: PartitionId) -> i64 {
-        self.merge.resume_offset(partition).unwrap_or(0)
+    /// The offset from which `partition` must be read on; `None` if nothing of it was ever read.
+    pub fn resume_offset(&self, partition: PartitionId) -> Option<i64> {
+        self.merge.resume_offset(partition).filter(|_| self.merge.was_read(partition))
     }
 
     /// The merge, for those who decide about idleness and back-pressure.
@@ -415,6 +415,14 @@ impl Engine {
     /// `partition` makes no progress: it no longer holds the clock.
     pub fn set_aside(&mut self, partition: PartitionId) {
         self.marks.extend(self.merge.set_aside(partition));
+    }
+
+    /// `partition` came into being while the program runs. It is read from its beginning, and like
+    /// one that was idle it holds the clock from its first record on.
+    pub fn join(&mut self, partition: PartitionId, settings: PartitionSettings) {
+        self.merge.add(partition, settings, 0);
+        self.definition.partitions.insert(partition, settings);
+        self.idle(partition);
     }
 
     /// Everything is silent: ticks through `until` close.

@@ -7,6 +7,8 @@ mod deliveries;
 mod page;
 mod real;
 
+#[path = "../../../plimsoll/tests/parts/certificate.rs"]
+mod certificate;
 #[path = "../../../plimsoll/tests/parts/clickhouse.rs"]
 mod clickhouse;
 #[allow(dead_code, reason = "the whole-program tests use the rest of it")]

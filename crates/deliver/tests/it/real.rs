@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use plimsoll_deliver::{ClickHouse, ClickHouseConfig, Error};
+use plimsoll_deliver::{ClickHouse, ClickHouseConfig, Error, Secret};
 use plimsoll_model::evidence::Table;
 use plimsoll_model::{Change, Interval, Outcome, Time};
 
-use crate::clickhouse::{ClickHouseFault, ClickHousePart};
+use crate::clickhouse::{ACCOUNT, ClickHouseFault, ClickHousePart};
 use crate::deliveries;
 
 fn sink(part: &ClickHousePart) -> ClickHouse {
@@ -212,4 +212,51 @@ fn what_can_never_be_written_is_refused() {
     let proof = deliveries::evidence();
     let outcome = runtime.block_on(sink.deliver(&rows, &proof));
     assert!(matches!(outcome, Outcome::Refused { .. }), "{outcome:?}");
+}
+
+#[test]
+fn tls_and_the_account_are_checked_and_each_failure_says_what_to_do() {
+    let (part, ca) = ClickHousePart::secured();
+    let runtime = runtime();
+    let mut config = ClickHouseConfig::new(part.tls_url());
+    config.user = ACCOUNT.0.to_owned();
+    config.password = Some(Secret::new(ACCOUNT.1));
+    config.ca = Some(ca);
+    let open = |config: &ClickHouseConfig| ClickHouse::new("history", config.clone()).unwrap();
+    let refused = |config: &ClickHouseConfig| {
+        let error = runtime.block_on(open(config).ping()).unwrap_err();
+        assert!(matches!(error, Error::Config(_)), "{error:?}");
+        error.to_string()
+    };
+
+    let sink = open(&config);
+    let error = runtime.block_on(sink.probe()).unwrap_err();
+    assert!(error.to_string().contains("run `plimsoll clickhouse migrate`"), "{error}");
+    runtime.block_on(sink.migrate(false)).unwrap();
+    runtime.block_on(sink.probe()).unwrap();
+    let opened = deliveries::transition(1, Change::Opened);
+    let delivery = deliveries::rows("block-1", &[opened], &[]);
+    assert_accepted(&runtime.block_on(sink.deliver(&delivery, &[])));
+    assert_eq!(part.query("SELECT count() FROM plimsoll.incident_event_rows"), "1\n");
+
+    // A wrong password can be corrected at the server, so the rows wait.
+    let mut wrong = config.clone();
+    wrong.password = Some(Secret::new("wrong-password"));
+    let error = refused(&wrong);
+    assert!(error.contains("Authentication failed"), "{error}");
+    assert!(error.contains("check `user`, `password`"), "{error}");
+    assert!(!error.contains("wrong-password"), "{error}");
+    let waits = later(runtime.block_on(open(&wrong).deliver(&delivery, &[])));
+    assert!(waits.contains("check `user`, `password`"), "{waits}");
+
+    let mut stranger = config.clone();
+    stranger.ca = None;
+    let error = refused(&stranger);
+    assert!(error.contains("invalid peer certificate: UnknownIssuer"), "{error}");
+    assert!(error.contains("name its authority in `ca`"), "{error}");
+
+    let mut other = config;
+    other.url = other.url.replace("127.0.0.1", "localhost");
+    let error = refused(&other);
+    assert!(error.contains("check `url` and the server's certificate"), "{error}");
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use plimsoll_console::{Health, Picture, State, Watched};
+use plimsoll_ingest::config::SourceConfig;
 use plimsoll_model::{Batch, PartitionId, Second};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -34,6 +35,8 @@ pub enum Event {
     AtEnd(PartitionId),
     /// The partition ends for good.
     Finished(PartitionId),
+    /// A topic got this partition while the program runs; its records follow.
+    Joined(PartitionId, Box<SourceConfig>),
     /// A dependency works, or fails with this error.
     Dependency(String, Option<String>),
     /// A reader cannot go on at all.
@@ -56,7 +59,7 @@ pub(super) struct Judging {
 pub(super) const JUDGE: &str = "judge";
 
 /// The data directory's name in `/readyz`.
-const STORE: &str = "store";
+pub(super) const STORE: &str = "store";
 
 /// Reads and judges until the stop. On return, everything judged is durable.
 pub(super) fn judge(config: &Config, judging: Judging) -> anyhow::Result<()> {
@@ -72,8 +75,6 @@ pub(super) fn judge(config: &Config, judging: Judging) -> anyhow::Result<()> {
         .map(|topic| (topic.id, feed::partition_settings(&topic.config)))
         .chain(files.iter().map(|file| (file.id, feed::partition_settings(&file.config))))
         .collect();
-    let read: Vec<PartitionId> =
-        topics.iter().map(|it| it.id).chain(files.iter().map(|it| it.id)).collect();
     let mut engine = open_engine(config, partitions, &judging.store)?;
     let mut liveness = Liveness::default();
     for topic in &topics {
@@ -89,7 +90,6 @@ pub(super) fn judge(config: &Config, judging: Judging) -> anyhow::Result<()> {
     follow::spawn(&files, resume, &sender, &paused, &judging.cancel)?;
     drop(sender);
     judging.health.set(JUDGE, State::Ok);
-    judging.health.set(STORE, State::Ok);
     let mut storing = Storing { health: judging.health.clone(), was_full: false };
     judging.wake.notify_waiters();
 
@@ -134,7 +134,7 @@ pub(super) fn judge(config: &Config, judging: Judging) -> anyhow::Result<()> {
                 headline = transition.headline, "incident");
         }
         storing.say(&engine);
-        set_paused(&paused, read.iter().copied(), &engine);
+        set_paused(&paused, liveness.standings().map(|(id, _)| id), &engine);
         judging.health.beat();
         let wall = clock::now().second();
         if wall != last_wall {
@@ -184,6 +184,10 @@ fn take_events(
             Event::Finished(partition) => {
                 liveness.at_end(partition);
                 engine.finish(partition);
+            }
+            Event::Joined(partition, config) => {
+                engine.join(partition, feed::partition_settings(&config));
+                liveness.join(partition, config.idle_after(), started.elapsed());
             }
             Event::Dependency(name, error) => {
                 match &error {

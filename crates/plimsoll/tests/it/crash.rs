@@ -189,7 +189,7 @@ impl Machine {
         };
         let mut engine = Engine::open(definition, Arc::clone(&store), planner, self.now())?;
         let mut read: Vec<i64> =
-            estate.partitions.iter().map(|it| engine.resume_offset(it.id)).collect();
+            estate.partitions.iter().map(|it| engine.resume_offset(it.id).unwrap_or(0)).collect();
         loop {
             for (at, partition) in estate.partitions.iter().enumerate() {
                 if let Some(batch) = estate.arrived(at, read[at], self.round) {

@@ -104,7 +104,7 @@ fn a_stop_on_a_full_disk_loses_nothing() {
     disk.restart(Fate::Drop);
     let mut engine = open(&disk, &partitions, 0);
     for partition in &partitions {
-        assert_eq!(engine.resume_offset(partition.id), 0);
+        assert_eq!(engine.resume_offset(partition.id), None);
     }
     feed(&mut engine, &partitions);
     assert_eq!(names(&step(&mut engine, &mut now)), undisturbed(&partitions));

@@ -15,5 +15,6 @@ mod order;
 #[path = "../parts/mod.rs"]
 mod parts;
 mod real;
+mod scan;
 mod scenario;
 mod topics;

@@ -5,6 +5,7 @@
 //! test itself, not from a helper thread.
 
 pub mod browser;
+pub mod certificate;
 #[allow(dead_code, reason = "other test binaries use what this one does not")]
 pub mod clickhouse;
 pub mod estate;

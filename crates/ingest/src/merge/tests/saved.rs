@@ -51,3 +51,18 @@ fn a_damaged_state_is_refused() {
     check_refused(&bytes[..bytes.len() - 1], "cannot be read");
     check_refused(&[], "it is empty");
 }
+
+/// Read, restarted before anything was judged, and deleted by retention meanwhile: whoever assigns
+/// the partition must know that it was read, or the loss is not seen.
+#[test]
+fn a_partition_that_was_read_and_not_judged_was_read() {
+    let (read, new) = (PartitionId::new(0, 0), PartitionId::new(0, 1));
+    let mut merge = Merge::new(CORRECT_WITHIN);
+    merge.add(read, settings(2_000), 0);
+    merge.add(new, settings(2_000), 0);
+    merge.push(batch(read, &records(&[1_000])));
+    let known = [(read, settings(2_000)), (new, settings(2_000))].into();
+    let restored = Merge::restore(merge.save(), CORRECT_WITHIN, &known, &[], None);
+    assert_eq!(restored.resume_offset(read), Some(0));
+    assert_eq!((restored.was_read(read), restored.was_read(new)), (true, false));
+}
