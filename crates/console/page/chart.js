@@ -8,7 +8,6 @@ const NARROW = 620;
 
 const TOP = 46;
 const BOTTOM = 30;
-const LEFT = 56;
 const LABEL_APART = 19;
 
 /** The patterns that tell bands apart without colour, by place in the stack. */
@@ -74,7 +73,9 @@ function frame(width, height, data, incident, top) {
   const wanted = ahead === null ? data.end : (ahead.to ?? ahead.from + (ahead.from - ahead.said));
   // A forecast far away must not squeeze what was seen.
   const end = Math.max(data.end + past * 0.04, Math.min(wanted + past * 0.04, data.end + past));
-  const plot = { left: LEFT, right: width - right, top, bottom: height - BOTTOM };
+  // `1.5 GiB` needs more room than `150`.
+  const left = incident.transitions[0].unit === "bytes" ? 80 : 56;
+  const plot = { left, right: width - right, top, bottom: height - BOTTOM };
   const x = (time) => plot.left + ((time - data.from) / (end - data.from)) * (plot.right - plot.left);
   return { width, height, plot, end, x, from: data.from };
 }
@@ -220,7 +221,7 @@ function axes(at, y, max, unit) {
   return h("g", { class: "axes" },
     levels.map((level) => [
       h("line", { x1: plot.left, x2: plot.right, y1: fixed(y(level)), y2: fixed(y(level)) }),
-      h("text", { x: plot.left - 10, y: fixed(y(level)), dy: "0.32em", "text-anchor": "end" }, unit === "bytes" ? amount(level, unit) : number(level)),
+      h("text", { x: plot.left - 10, y: fixed(y(level)), dy: "0.32em", "text-anchor": "end" }, level === 0 ? "0" : amount(level, unit)),
     ]),
     times.map((time) => [
       h("line", { x1: fixed(at.x(time)), x2: fixed(at.x(time)), y1: plot.bottom, y2: plot.bottom + 5 }),

@@ -15,7 +15,7 @@ use plimsoll_model::{
 use plimsoll_store::{Commit, NewDelivery};
 use serde_json::Value;
 
-use super::page::{Shown, recorded};
+use super::shown::{Shown, recorded};
 use crate::parts::clickhouse::ClickHousePart;
 
 /// 2026-03-04T15:00:00Z.

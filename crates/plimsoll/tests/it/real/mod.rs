@@ -8,4 +8,5 @@ mod leak;
 mod live;
 mod page;
 mod postgres;
+mod shown;
 mod spread;
