@@ -135,16 +135,20 @@ export function bandChart(width, height, data, incident) {
     { class: "chart", viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-labelledby": "holders-text" },
     patterns("held"),
     axes(at, y, max, last.unit),
-    drawn,
+    data.stacked ? drawn : drawn.toReversed(),
     last.usable === null ? null : limit(at, y, last.usable, last.unit),
     marks(at, incident, false),
     width < NARROW ? null : beside(at, y, data, layers, last.unit),
   );
 }
 
-/** A swatch of the band at `place`, for a list of names. */
-export function swatch(place, band) {
+/** A swatch of the band or line at `place`, for a list of names. */
+export function swatch(place, band, stacked) {
   const id = `swatch${place}`;
+  if (!stacked) {
+    return h("svg", { class: "swatch line-swatch", viewBox: "0 0 40 18", width: 40, height: 18, "aria-hidden": "true" },
+      h("path", { class: `single ${band.kind} dash-${place % 4}`, d: "M0 9 H40" }));
+  }
   return h("svg", { class: `swatch band ${band.kind}`, viewBox: "0 0 28 18", width: 28, height: 18, "aria-hidden": "true" },
     patterns(id),
     h("rect", { class: "tint", width: 28, height: 18 }),
@@ -277,7 +281,7 @@ function wedge(at, y, ahead) {
 /** Deploys and restarts: a line with a flag, and its name where there is room. */
 function marks(at, incident, named) {
   const { plot } = at;
-  const inside = incident.marks.filter((mark) => moment(mark.time) >= at.from && moment(mark.time) <= at.end);
+  const inside = events(incident).filter((mark) => moment(mark.time) >= at.from && moment(mark.time) <= at.end);
   let free = [-Infinity, -Infinity];
   return h("g", { class: "marks" }, inside.map((mark) => {
     const x = fixed(at.x(moment(mark.time)));
@@ -294,6 +298,24 @@ function marks(at, incident, named) {
       row < 0 ? null : h("text", { x: isLeft ? x - 6 : x + 11, y: top - 2, "text-anchor": isLeft ? "end" : "start" }, text),
     ];
   }));
+}
+
+/** How soon a start counts as the end's other half. */
+const RESTART_MS = 120000;
+
+/** The marks; an end and the start that follows it at once are one restart. */
+export function events(incident) {
+  const found = [];
+  for (const mark of incident.marks) {
+    const end = found.findLast((it) => it.kind === "end" && it.subject === mark.subject);
+    if (mark.kind === "start" && end !== undefined && moment(mark.time) - moment(end.time) <= RESTART_MS) {
+      end.kind = "restart";
+      end.version = mark.version;
+    } else {
+      found.push({ ...mark });
+    }
+  }
+  return found;
 }
 
 /** `deploy issuer 2.14`, `end web-1: oom`. */

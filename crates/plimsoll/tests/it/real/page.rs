@@ -31,6 +31,7 @@ async fn every_screen_is_readable_accessible_and_inert() {
     assert_eq!((open.change, over.change), (Change::Opened, Change::Resolved), "{open:?}");
     let expected = json!({
         "focus": open_path,
+        "copy": { "path": memory_path, "text": "SELECT max(value) FROM samples" },
         "screens": [
             screen("now", "/", &[
                 "3 incidents are open",
@@ -60,7 +61,7 @@ async fn every_screen_is_readable_accessible_and_inert() {
                 "web-1 outgrows web-memory",
                 "2 GiB usable",
                 "each against the limit for itself",
-                "end web-1: deploy",
+                "restart web-1: deploy",
                 "SELECT max(value) FROM samples",
             ]),
             screen("hostile", &hostile_path, &["⟨202E⟩⟨001B⟩[31m⟨0000⟩", "✕ refused"]),
