@@ -8,7 +8,6 @@ const NARROW = 620;
 
 const TOP = 46;
 const BOTTOM = 30;
-const LEFT = 56;
 const LABEL_APART = 19;
 
 /** The patterns that tell bands apart without colour, by place in the stack. */
@@ -74,7 +73,9 @@ function frame(width, height, data, incident, top) {
   const wanted = ahead === null ? data.end : (ahead.to ?? ahead.from + (ahead.from - ahead.said));
   // A forecast far away must not squeeze what was seen.
   const end = Math.max(data.end + past * 0.04, Math.min(wanted + past * 0.04, data.end + past));
-  const plot = { left: LEFT, right: width - right, top, bottom: height - BOTTOM };
+  // `1.5 GiB` needs more room than `150`.
+  const left = incident.transitions[0].unit === "bytes" ? 80 : 56;
+  const plot = { left, right: width - right, top, bottom: height - BOTTOM };
   const x = (time) => plot.left + ((time - data.from) / (end - data.from)) * (plot.right - plot.left);
   return { width, height, plot, end, x, from: data.from };
 }
@@ -134,16 +135,20 @@ export function bandChart(width, height, data, incident) {
     { class: "chart", viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-labelledby": "holders-text" },
     patterns("held"),
     axes(at, y, max, last.unit),
-    drawn,
+    data.stacked ? drawn : drawn.toReversed(),
     last.usable === null ? null : limit(at, y, last.usable, last.unit),
     marks(at, incident, false),
     width < NARROW ? null : beside(at, y, data, layers, last.unit),
   );
 }
 
-/** A swatch of the band at `place`, for a list of names. */
-export function swatch(place, band) {
+/** A swatch of the band or line at `place`, for a list of names. */
+export function swatch(place, band, stacked) {
   const id = `swatch${place}`;
+  if (!stacked) {
+    return h("svg", { class: "swatch line-swatch", viewBox: "0 0 40 18", width: 40, height: 18, "aria-hidden": "true" },
+      h("path", { class: `single ${band.kind} dash-${place % 4}`, d: "M0 9 H40" }));
+  }
   return h("svg", { class: `swatch band ${band.kind}`, viewBox: "0 0 28 18", width: 28, height: 18, "aria-hidden": "true" },
     patterns(id),
     h("rect", { class: "tint", width: 28, height: 18 }),
@@ -220,7 +225,7 @@ function axes(at, y, max, unit) {
   return h("g", { class: "axes" },
     levels.map((level) => [
       h("line", { x1: plot.left, x2: plot.right, y1: fixed(y(level)), y2: fixed(y(level)) }),
-      h("text", { x: plot.left - 10, y: fixed(y(level)), dy: "0.32em", "text-anchor": "end" }, unit === "bytes" ? amount(level, unit) : number(level)),
+      h("text", { x: plot.left - 10, y: fixed(y(level)), dy: "0.32em", "text-anchor": "end" }, level === 0 ? "0" : amount(level, unit)),
     ]),
     times.map((time) => [
       h("line", { x1: fixed(at.x(time)), x2: fixed(at.x(time)), y1: plot.bottom, y2: plot.bottom + 5 }),
@@ -276,7 +281,7 @@ function wedge(at, y, ahead) {
 /** Deploys and restarts: a line with a flag, and its name where there is room. */
 function marks(at, incident, named) {
   const { plot } = at;
-  const inside = incident.marks.filter((mark) => moment(mark.time) >= at.from && moment(mark.time) <= at.end);
+  const inside = events(incident).filter((mark) => moment(mark.time) >= at.from && moment(mark.time) <= at.end);
   let free = [-Infinity, -Infinity];
   return h("g", { class: "marks" }, inside.map((mark) => {
     const x = fixed(at.x(moment(mark.time)));
@@ -293,6 +298,24 @@ function marks(at, incident, named) {
       row < 0 ? null : h("text", { x: isLeft ? x - 6 : x + 11, y: top - 2, "text-anchor": isLeft ? "end" : "start" }, text),
     ];
   }));
+}
+
+/** How soon a start counts as the end's other half. */
+const RESTART_MS = 120000;
+
+/** The marks; an end and the start that follows it at once are one restart. */
+export function events(incident) {
+  const found = [];
+  for (const mark of incident.marks) {
+    const end = found.findLast((it) => it.kind === "end" && it.subject === mark.subject);
+    if (mark.kind === "start" && end !== undefined && moment(mark.time) - moment(end.time) <= RESTART_MS) {
+      end.kind = "restart";
+      end.version = mark.version;
+    } else {
+      found.push({ ...mark });
+    }
+  }
+  return found;
 }
 
 /** `deploy issuer 2.14`, `end web-1: oom`. */

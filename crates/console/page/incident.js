@@ -1,6 +1,6 @@
 // The second screen: one incident, from its sentence to its proof.
 
-import { bandChart, bandName, forecast, lastOf, levelChart, markText, series, swatch } from "./chart.js";
+import { bandChart, bandName, events, forecast, lastOf, levelChart, markText, series, swatch } from "./chart.js";
 import { draw, h } from "./draw.js";
 import { poll } from "./poll.js";
 import { now, state } from "./state.js";
@@ -8,6 +8,9 @@ import { amount, calm, clip, clock, held, moment, number, owner, plain, runsOut,
 
 const id = location.pathname.split("/").pop();
 const place = (name) => document.getElementById(name);
+
+/** Marks that stand in the text below a chart: the newest. */
+const MARKS_TOLD_MAX = 6;
 
 /** What was last shown, to draw it again at another width. */
 let shown = null;
@@ -86,7 +89,9 @@ function levelText(data, incident, last) {
   if (refused > 0) parts.push(`${number(refused)} requests were refused.`);
   const ahead = forecast(incident);
   if (ahead !== null) parts.push(`Forecast of ${clock(ahead.said, data.from)}: runs out ${runsOutAt(ahead.transition, data.from)}.`);
-  for (const mark of incident.marks) parts.push(`At ${clock(moment(mark.time), data.from)}: ${markText(mark)}.`);
+  const happened = events(incident);
+  for (const mark of happened.slice(-MARKS_TOLD_MAX)) parts.push(`At ${clock(moment(mark.time), data.from)}: ${markText(mark)}.`);
+  if (happened.length > MARKS_TOLD_MAX) parts.push(`${number(happened.length - MARKS_TOLD_MAX)} more before.`);
   if (incident.levels.evidence_left_off > 0) parts.push("Older evidence is left off.");
   return parts.join(" ");
 }
@@ -103,7 +108,7 @@ function holdersText(data, incident, last) {
 /** The names beside their patterns, in the order of the stack. */
 function names(data, last) {
   const rows = data.bands.map((band, place) => h("li", { key: `name-${place}`, class: band.kind },
-    swatch(place, band),
+    swatch(place, band, data.stacked),
     h("span", null, bandName(band)),
     h("span", { class: "count" }, said(lastOf(band.held), last.unit))));
   return h("ul", { class: "names" }, rows.toReversed());

@@ -3,6 +3,9 @@
 import { h } from "./draw.js";
 import { clip, clock, moment, span } from "./words.js";
 
+/** Seconds from which on being behind needs a look. */
+const BEHIND_S = 60;
+
 /** The moment that a pipeline's incidents are seen from: live the clock, in history its end. */
 export function now(pipeline) {
   const through = moment(pipeline.judged_through);
@@ -15,7 +18,8 @@ export function state(watched) {
     const through = moment(it.judged_through);
     const name = clip(it.pipeline, 40);
     if (through === null) return h("span", null, `${name}: nothing judged yet`);
-    const behind = it.live ? `, ${span(it.lag_seconds + it.age_seconds)} behind` : ", history";
+    const lag = it.lag_seconds + it.age_seconds;
+    const behind = it.live ? `, ${lag > BEHIND_S ? "! " : ""}${span(lag)} behind` : ", history";
     return h("span", null, `${name}: judged through ${clock(through, it.live ? through : null, true)} UTC${behind}`);
   });
 }

@@ -79,6 +79,13 @@ impl ClickHousePart {
         self.post("/", sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
+    /// The same with names that stand for tables of `database`.
+    #[track_caller]
+    pub fn query_in(&self, database: &str, sql: &str) -> String {
+        let answer = self.post(&format!("/?database={database}"), sql);
+        answer.unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
     /// Spoils the next `times` INSERTs that carry data.
     pub fn spoil(&self, fault: ClickHouseFault, times: u32) {
         let kind = match fault {

@@ -1,9 +1,12 @@
 //! Tests that need real servers. A missing one fails the test with what to install.
 
+mod alerts;
+mod board;
 mod kafka;
 mod kill;
 mod leak;
 mod live;
 mod page;
 mod postgres;
+mod shown;
 mod spread;

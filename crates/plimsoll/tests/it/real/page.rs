@@ -1,259 +1,15 @@
 //! The console's page in a real browser, over stores that real engines filled.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 
-use plimsoll::config::{Config, Purpose};
-use plimsoll::engine::{Definition, Engine, SharedStore, locked};
-use plimsoll::feed;
-use plimsoll::live::Standing;
-use plimsoll::plan::{CLICKHOUSE, Planner, Route};
-use plimsoll::watched;
-use plimsoll_console::watched::Source;
-use plimsoll_console::{Health, Picture, Pipeline, Sources, Version, Watched};
-use plimsoll_model::evidence::{Evidence, Pane};
-use plimsoll_model::{
-    Change, DeliveryState, Dimension, Finding, Holder, IncidentId, Kind, Owner, PageAction,
-    Payload, Reason, Second, Severity, Time, Transition,
-};
-use plimsoll_store::{Commit, NewDelivery, Options, Store};
+use plimsoll_console::{Health, Sources, Version};
+use plimsoll_model::Change;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use super::shown::{CLICKHOUSE, PAGER, Shown, hostile, leaking, memory, recorded};
 use crate::parts::browser;
-use crate::scenario::{LEAKING, Plan, START, generate};
-use crate::topics::{partitions, settings};
-
-/// The pager of every pipeline here.
-const PAGER: &str = "oncall";
-
-/// A text that would run if it ever became markup, with characters that hide and reorder.
-const HOSTILE: &str =
-    "<img src=x onerror=\"window.hacked=1\"><script>hacked=1</script>\u{202e}\u{1b}[31m\u{0}";
-
-/// A store and what is watched of it.
-struct Shown {
-    name: &'static str,
-    store: SharedStore,
-    watched: Watched,
-    _folder: tempfile::TempDir,
-}
-
-impl Shown {
-    fn new(name: &'static str) -> Shown {
-        let folder = tempfile::tempdir().unwrap();
-        let options = Options { ballast_bytes: 0, ..Options::new(name) };
-        let store = Store::open(&folder.path().join("data"), options).unwrap();
-        let store = Arc::new(Mutex::new(store));
-        Shown { name, store, watched: Watched::new(), _folder: folder }
-    }
-
-    fn planner() -> Planner {
-        let route = Route { severity: Severity::Ticket, receiver: PAGER.to_owned() };
-        Planner::new(vec![route], true)
-    }
-
-    fn pipeline(&self) -> Pipeline {
-        let store = Arc::clone(&self.store);
-        Pipeline::new(self.name, move || locked(&store).snapshot(), self.watched.clone())
-    }
-
-    /// The path of the newest incident's screen, and its last transition.
-    fn newest(&self) -> (String, Transition) {
-        let incidents = locked(&self.store).snapshot().unwrap().incidents().unwrap();
-        let newest = incidents.into_iter().max_by_key(|it| it.transition.opened_at).unwrap();
-        (format!("/incidents/{}", newest.transition.incident), newest.transition)
-    }
-}
-
-/// A leak that has opened an incident and is not over.
-fn leaking() -> Shown {
-    let shown = Shown::new("payments");
-    let end = 900;
-    let plan =
-        Plan { seed: 14, start: START, leak_from: 600, leak_every: 20.0, leak_until: 9_000, end };
-    let partitions = partitions(&generate(plan));
-    let definition = Definition {
-        settings: settings(),
-        partitions: partitions.iter().map(|it| (it.id, it.settings())).collect(),
-        build: "test".to_owned(),
-        config_hash: "test".to_owned(),
-    };
-    let now = |second: i64| Time::from_seconds(START + second + 3);
-    let store = Arc::clone(&shown.store);
-    let mut engine = Engine::open(definition, store, Shown::planner(), now(0)).unwrap();
-    let mut read = vec![0; partitions.len()];
-    for second in (10..=end).step_by(10) {
-        for (partition, read) in partitions.iter().zip(&mut read) {
-            let to = partition.records.partition_point(|line| line.at_ms < second * 1000);
-            if to > *read {
-                engine.push(partition.batch(*read, to));
-                *read = to;
-            } else {
-                engine.idle(partition.id);
-            }
-        }
-        engine.step(now(second), true).unwrap();
-        shown.watched.publish(Picture {
-            judged_through: engine.last_tick(),
-            now: Some(now(second)),
-            resources: watched::resources(engine.judge(), &settings()),
-            sources: vec![Source {
-                name: "db".into(),
-                records: 4_812,
-                used: 4_790,
-                rejected: 3,
-                alive: 3,
-                set_aside: 1,
-                watermark: engine.last_tick().map(Second::end),
-                ..Source::default()
-            }],
-        });
-    }
-    engine.checkpoint(now(end)).unwrap();
-    answer(&shown, now(end));
-    shown
-}
-
-/// The recorded incident, from its first record to its last.
-fn recorded() -> Shown {
-    let shown = Shown::new("db-saturation");
-    let path =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../pipelines/db-saturation/pipeline.yaml");
-    let (config, _) = Config::load_for(&path, Purpose::Replay).unwrap_or_else(|it| panic!("{it}"));
-    let files = feed::file_partitions(&config);
-    let definition = Definition {
-        settings: config.settings(),
-        partitions: files.iter().map(|it| (it.id, feed::partition_settings(&it.config))).collect(),
-        build: "test".to_owned(),
-        config_hash: config.hash(),
-    };
-    // Each batch is judged as soon as it is there.
-    let now = |engine: &Engine| engine.last_tick().unwrap_or_default().end();
-    let store = Arc::clone(&shown.store);
-    let mut engine = Engine::open(definition, store, Shown::planner(), Time::default()).unwrap();
-    let feeds: BTreeMap<_, _> =
-        files.iter().map(|it| (it.id, feed::spawn(it, 0).unwrap())).collect();
-    while !engine.merge().waiting_for().is_empty() {
-        for partition in engine.merge().waiting_for() {
-            match feeds[&partition].recv() {
-                Ok(batch) => engine.push(batch.unwrap()),
-                Err(_ended) => engine.finish(partition),
-            }
-        }
-        while engine.step(now(&engine), true).unwrap().more {}
-        shown.watched.publish(Picture {
-            judged_through: engine.last_tick(),
-            resources: watched::resources(engine.judge(), &config.settings()),
-            sources: watched::sources(
-                &config,
-                &engine,
-                files.iter().map(|it| (it.id, Standing::Idle)),
-            ),
-            now: None,
-        });
-    }
-    engine.checkpoint(now(&engine)).unwrap();
-    answer(&shown, now(&engine));
-    shown
-}
-
-/// The pager takes everything but the last order, which it is asked for in vain.
-fn answer(shown: &Shown, at: Time) {
-    let mut store = locked(&shown.store);
-    let orders = store.next_deliveries(PAGER, 100).unwrap();
-    for (place, order) in orders.iter().enumerate() {
-        let state = match place + 1 == orders.len() && place > 0 {
-            true => {
-                DeliveryState::Pending { attempts: 3, last_error: Some("429: slow down".into()) }
-            }
-            false => DeliveryState::Accepted { at, answer: "202: event processed".into() },
-        };
-        store.record(order.delivery.sequence, &state).unwrap();
-    }
-    for order in store.next_deliveries(CLICKHOUSE, 100).unwrap() {
-        let state = DeliveryState::Accepted { at, answer: "200".into() };
-        store.record(order.delivery.sequence, &state).unwrap();
-    }
-}
-
-/// An incident whose every text is hostile, and one name of ten thousand characters.
-fn hostile() -> Shown {
-    let shown = Shown::new("hostile");
-    let long = format!("{HOSTILE}{}", "w".repeat(10_000));
-    let owner = Owner::Holder { dimension: Dimension::ServiceName, value: long.clone() };
-    let tick = Second(START);
-    let transition = Transition {
-        incident: IncidentId::new("hostile", HOSTILE, &owner, tick),
-        sequence: 1,
-        change: Change::Opened,
-        reason: Reason::LimitRefused,
-        as_of: tick,
-        pipeline: "hostile".to_owned(),
-        opened_at: tick,
-        severity_peak: Severity::Ticket,
-        finding: Finding {
-            kind: Kind::RefusalAtLimit,
-            resource: HOSTILE.to_owned(),
-            unit: HOSTILE.to_owned(),
-            owner,
-            severity: Severity::Ticket,
-            since: Second(START - 60),
-            level: 60,
-            usable: Some(60),
-            owner_level: Some(40),
-            owner_level_before: Some(4),
-            growth_per_minute: None,
-            exhaustion: None,
-            release: None,
-            refused: 7,
-            doubts: vec![HOSTILE.to_owned()],
-            detail: None,
-        },
-        headline: format!("{HOSTILE} is refused; {long} holds it"),
-        advice: HOSTILE.to_owned(),
-        proof: format!("SELECT '{HOSTILE}'"),
-    };
-    let pane = |pane: i64, name: &str, held| Pane {
-        incident: transition.incident,
-        pane: Second(START - pane),
-        resource: HOSTILE.to_owned(),
-        opened: 1,
-        closed: 0,
-        refused: 1,
-        held,
-        holder: Holder::default().with(Dimension::ServiceName, name).to_owned(),
-    };
-    let mut panes: Vec<Pane> = (1..=9).map(|it| pane(it * 10, &long, 40 - it as u64)).collect();
-    panes.extend((0..9).map(|it| pane(90, &format!("{it}{HOSTILE}"), it)));
-    let payload = Payload::Page {
-        action: PageAction::Trigger,
-        transition: Box::new(transition.clone()),
-        decided_at: tick.end(),
-    };
-    let order = NewDelivery {
-        sink: PAGER.to_owned(),
-        key: HOSTILE.to_owned(),
-        payload,
-        with_evidence: false,
-        held: false,
-    };
-    let commit = Commit {
-        tick,
-        transitions: vec![(transition, tick.end())],
-        deliveries: vec![order],
-        evidence: Evidence { panes, ..Evidence::default() },
-        ..Commit::default()
-    };
-    let mut store = locked(&shown.store);
-    store.commit(&commit).unwrap();
-    let refused = DeliveryState::Refused { at: tick.end(), error: long };
-    let order = store.next_deliveries(PAGER, 1).unwrap().remove(0);
-    store.record(order.delivery.sequence, &refused).unwrap();
-    drop(store);
-    shown
-}
+use crate::scenario::LEAKING;
 
 /// Kept where `cargo` puts what it makes, so that people can look at them.
 fn pictures() -> PathBuf {
@@ -266,16 +22,19 @@ fn screen(name: &str, path: &str, texts: &[&str]) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_screen_is_readable_accessible_and_inert() {
-    let (leaking, recorded, hostile) = (leaking(), recorded(), hostile());
+    let (leaking, recorded) = (leaking(), recorded(&[PAGER, CLICKHOUSE]));
+    let (memory, hostile) = (memory(), hostile());
     let (open_path, open) = leaking.newest();
     let (over_path, over) = recorded.newest();
     let (hostile_path, _) = hostile.newest();
+    let (memory_path, _) = memory.newest();
     assert_eq!((open.change, over.change), (Change::Opened, Change::Resolved), "{open:?}");
     let expected = json!({
         "focus": open_path,
+        "copy": { "path": memory_path, "text": "SELECT max(value) FROM samples" },
         "screens": [
             screen("now", "/", &[
-                "2 incidents are open",
+                "3 incidents are open",
                 &format!("{LEAKING} fills orders-db"),
                 &open.headline,
                 &open.advice,
@@ -298,13 +57,20 @@ async fn every_screen_is_readable_accessible_and_inert() {
                 "… waiting after 3 attempts: oncall",
                 "429: slow down",
             ]),
+            screen("memory", &memory_path, &[
+                "web-1 outgrows web-memory",
+                "2 GiB usable",
+                "each against the limit for itself",
+                "restart web-1: deploy",
+                "SELECT max(value) FROM samples",
+            ]),
             screen("hostile", &hostile_path, &["⟨202E⟩⟨001B⟩[31m⟨0000⟩", "✕ refused"]),
         ],
     });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let version = Version { version: "test".into(), ..Version::default() };
-    let pipelines = [&leaking, &recorded, &hostile].map(Shown::pipeline).to_vec();
+    let pipelines = [&leaking, &recorded, &memory, &hostile].map(Shown::pipeline).to_vec();
     let sources = Sources::new(Health::new(), String::new, version, pipelines);
     let cancel = CancellationToken::new();
     let server = tokio::spawn(plimsoll_console::serve(listener, sources, cancel.clone()));

@@ -2,7 +2,8 @@
 //
 // usage: look.mjs URL EXPECTED-JSON PICTURES; the first thing that does not hold ends it with 1.
 //
-// EXPECTED: { screens: [{ name, path, texts: [text, …] }, …], focus: path of an incident }
+// EXPECTED: { screens: [{ name, path, texts: [text, …] }, …], focus: path of an incident,
+//             copy: { path of an incident, text of its proof } }
 
 import { createRequire } from "node:module";
 import { join } from "node:path";
@@ -135,6 +136,19 @@ async function undisturbed(browser) {
   await context.close();
 }
 
+/** The button puts the whole SQL text where it can be pasted from. */
+async function copied(browser) {
+  const { context, page, complaints } = await open(browser, SIZES.desktop);
+  await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+  await visit(page, expected.copy);
+  await page.getByRole("button", { name: "Copy as SQL" }).click();
+  await page.getByText("Copied.").waitFor();
+  const text = await page.evaluate(() => navigator.clipboard.readText());
+  check(text === expected.copy.text, `copied is «${text}»`);
+  check(complaints.length === 0, complaints.join("; "));
+  await context.close();
+}
+
 const browser = await chromium.launch({ executablePath: process.env.PLIMSOLL_CHROMIUM, args: ["--disable-gpu"] });
 try {
   for (const [size, options] of Object.entries(SIZES)) {
@@ -155,6 +169,7 @@ try {
   }
   await keyboard(browser);
   await undisturbed(browser);
+  await copied(browser);
 } catch (error) {
   console.error(error.message);
   process.exitCode = 1;
