@@ -8,6 +8,7 @@
 
 mod cli;
 mod crash;
+mod deploy;
 mod full;
 mod order;
 #[path = "../parts/mod.rs"]

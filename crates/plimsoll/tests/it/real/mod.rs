@@ -5,4 +5,5 @@ mod kill;
 mod leak;
 mod live;
 mod postgres;
+mod rules;
 mod spread;
