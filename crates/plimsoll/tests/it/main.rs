@@ -16,4 +16,5 @@ mod parts;
 mod real;
 mod scan;
 mod scenario;
+mod schema;
 mod topics;
