@@ -225,9 +225,9 @@ fn a_closed_pipe_ends_a_replay_quietly() {
 }
 
 /// A running pipeline. Dropping it kills it.
-struct Running {
+pub(super) struct Running {
     child: Child,
-    address: String,
+    pub(super) address: String,
     log: std::sync::mpsc::Receiver<String>,
 }
 
@@ -239,7 +239,7 @@ impl Drop for Running {
 }
 
 impl Running {
-    fn start(folder: &Path) -> Running {
+    pub(super) fn start(folder: &Path) -> Running {
         Running::spawn(program(folder, "run -c p.yaml --log-format json"))
     }
 
@@ -309,7 +309,7 @@ impl Running {
     }
 
     /// SIGTERM; the exit code, and how long it took.
-    fn stop(&mut self) -> (Option<i32>, Duration) {
+    pub(super) fn stop(&mut self) -> (Option<i32>, Duration) {
         let started = Instant::now();
         Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
         (self.child.wait().unwrap().code(), started.elapsed())

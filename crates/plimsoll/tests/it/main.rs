@@ -10,6 +10,7 @@ mod alerts;
 mod api;
 mod cli;
 mod crash;
+mod deploy;
 mod full;
 mod order;
 #[path = "../parts/mod.rs"]
@@ -18,4 +19,5 @@ mod real;
 mod restarts;
 mod scan;
 mod scenario;
+mod schema;
 mod topics;
