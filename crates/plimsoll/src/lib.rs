@@ -18,5 +18,6 @@ pub mod plan;
 pub mod progress;
 pub mod replay;
 pub mod run;
+pub mod sql;
 pub mod story;
 pub mod version;

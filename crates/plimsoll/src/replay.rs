@@ -5,7 +5,7 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use anyhow::Context;
-use plimsoll_detect::judge::Judge;
+use plimsoll_detect::judge::{Judge, Step};
 use plimsoll_ingest::merge::Merge;
 use plimsoll_model::sessions::{SessionEvent, refusal};
 use plimsoll_model::{Batch, PartitionId, RejectReason, Row, RowKind, Tick, Time, Transition};
@@ -114,6 +114,21 @@ pub fn replay(
     mut on_transition: impl FnMut(&Transition, Time) -> anyhow::Result<()>,
     mut on_tick: impl FnMut(&Tick, &Judge) -> anyhow::Result<()>,
 ) -> anyhow::Result<Report> {
+    steps(config, |tick, step, judge, decided_at| {
+        for transition in &step.transitions {
+            on_transition(transition, decided_at)?;
+        }
+        on_tick(tick, judge)
+    })
+}
+
+/// The same, with all that each tick led to: its transitions and their evidence.
+///
+/// `on_step` is called after each tick, with the event time at which it could be decided.
+pub fn steps(
+    config: &Config,
+    mut on_step: impl FnMut(&Tick, &Step, &Judge, Time) -> anyhow::Result<()>,
+) -> anyhow::Result<Report> {
     let files = feed::file_partitions(config);
     let settings = config.settings();
     let mut merge = Merge::new(settings.correct_within);
@@ -135,10 +150,7 @@ pub fn replay(
             if !step.transitions.is_empty() {
                 progress.clear();
             }
-            for transition in &step.transitions {
-                on_transition(transition, decided_at(&tick, delay))?;
-            }
-            on_tick(&tick, &judge)?;
+            on_step(&tick, &step, &judge, decided_at(&tick, delay))?;
         }
         let waiting = merge.waiting_for();
         if waiting.is_empty() {

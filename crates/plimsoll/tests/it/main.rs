@@ -9,9 +9,12 @@
 mod cli;
 mod crash;
 mod full;
+mod golden;
 mod order;
 #[path = "../parts/mod.rs"]
 mod parts;
+mod proof;
 mod real;
 mod scenario;
+mod sql;
 mod topics;

@@ -55,6 +55,13 @@ impl ClickHousePart {
         self.post("/", sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
+    /// The same in `database`, whose tables need no prefix.
+    #[track_caller]
+    pub fn query_in(&self, database: &str, sql: &str) -> String {
+        let path = format!("/?database={database}");
+        self.post(&path, sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
     /// Spoils the next `times` INSERTs that carry data.
     pub fn spoil(&self, fault: ClickHouseFault, times: u32) {
         let kind = match fault {

@@ -6,3 +6,4 @@ mod leak;
 mod live;
 mod postgres;
 mod spread;
+mod sql;
