@@ -105,7 +105,10 @@ fn plain(value: &mut Value) {
                 });
             if is_time {
                 let time = text.trim_end_matches('Z').replacen('T', " ", 1);
-                *text = time.trim_end_matches(".000000").to_owned();
+                *text = match time.contains('.') {
+                    true => time.trim_end_matches('0').trim_end_matches('.').to_owned(),
+                    false => time,
+                };
             }
         }
         _ => {}

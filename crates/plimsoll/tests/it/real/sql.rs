@@ -87,7 +87,7 @@ const QUERIES: &[&str] = &[
     "select incident, headline from incidents where is_open order by incident",
     "select incident, resolved_at from incidents where not is_open order by incident",
     "select severity, since, headline, advice from incidents where resolved_at is not null order by since",
-    "select incident, owner, as_of, extract(epoch from exhaustion_from) - extract(epoch from as_of) as seconds_left \
+    "select incident, owner, as_of, extract(epoch from date_trunc('second', exhaustion_from)) - extract(epoch from as_of) as seconds_left \
      from incident_events where change = 'opened' and kind = 'growth_to_limit' order by as_of",
     "select service_name, sum(opened) as opened_units, sum(closed) as closed_units, max(held) as most \
      from panes group by service_name order by service_name",
