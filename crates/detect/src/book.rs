@@ -10,7 +10,7 @@ use plimsoll_model::{
 use serde::{Deserialize, Serialize};
 
 use crate::detector::Verdict;
-use crate::sentence;
+use crate::{proof, sentence};
 
 /// The most incidents that are open at a time. Findings beyond it are counted.
 pub const INCIDENTS_MAX: usize = 256;
@@ -190,8 +190,9 @@ impl Book {
             }
             _ => HOLD_S,
         };
+        let incident = IncidentId::new(rules.pipeline, &finding.resource, &finding.owner, second);
         let last = Transition {
-            incident: IncidentId::new(rules.pipeline, &finding.resource, &finding.owner, second),
+            incident,
             sequence: 1,
             change: Change::Opened,
             reason,
@@ -201,7 +202,7 @@ impl Book {
             severity_peak: finding.severity,
             headline: sentence::headline(&finding, second),
             advice: sentence::advice(&finding),
-            proof: String::new(),
+            proof: proof::proof(incident, &finding, second),
             finding: finding.clone(),
         };
         self.incidents.push(Incident {
@@ -361,6 +362,7 @@ impl Incident {
         } else {
             self.last.headline = sentence::headline(&self.last.finding, second);
             self.last.advice = sentence::advice(&self.last.finding);
+            self.last.proof = proof::proof(self.last.incident, &self.last.finding, second);
         }
         self.last.clone()
     }

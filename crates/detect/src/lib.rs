@@ -57,6 +57,7 @@ pub mod judge;
 pub mod ledger;
 pub mod levels;
 pub mod panes;
+mod proof;
 pub mod refusal;
 pub mod season;
 pub mod settings;

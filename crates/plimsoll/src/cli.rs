@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
@@ -40,10 +41,10 @@ impl Cli {
     ) -> Result<Cli, clap::Error> {
         let matches = Cli::command().try_get_matches_from(words)?;
         let mut cli = Cli::from_arg_matches(&matches)?;
-        if let (Command::Replay(replay), Some((_, of_replay))) =
-            (&mut cli.command, matches.subcommand())
-        {
-            replay.choose(of_replay)?;
+        match (&mut cli.command, matches.subcommand()) {
+            (Command::Replay(replay), Some((_, typed))) => replay.choose(typed)?,
+            (Command::Sql(sql), Some((_, typed))) => sql.choose(typed)?,
+            _ => {}
         }
         Ok(cli)
     }
@@ -65,6 +66,21 @@ impl Replay {
     }
 }
 
+impl Sql {
+    /// A query wins over a file that only the environment names; both on one line are a mistake.
+    fn choose(&mut self, typed: &ArgMatches) -> Result<(), clap::Error> {
+        if self.query.is_none() {
+            return Ok(());
+        }
+        if typed.value_source("file") == Some(ValueSource::CommandLine) {
+            let text = "the argument '--file <FILE>' cannot be used with '[QUERY]'";
+            return Err(Cli::command().error(ErrorKind::ArgumentConflict, text));
+        }
+        self.file = None;
+        Ok(())
+    }
+}
+
 const EXAMPLES: &str = "\
 Examples:
   plimsoll demo                                       recorded incidents: what would have been paged
@@ -73,6 +89,7 @@ Examples:
   plimsoll replay pipelines/db-saturation             what would have been paged, and when
   plimsoll test pipelines/                            do all recorded incidents still page as expected?
   plimsoll run -c /etc/plimsoll/payments.yaml         the pipeline, live
+  plimsoll sql -c /etc/plimsoll/payments.yaml         ask what it stored
 
 Every flag has an environment variable: --log-format is PLIMSOLL_LOG_FORMAT. A flag wins.
 Data goes to stdout, progress and log to stderr. NO_COLOR is honoured.
@@ -126,6 +143,8 @@ pub enum Command {
     Test(Test),
     /// Read pipeline definitions and say everything that is wrong with them
     Check(Check),
+    /// Ask what a pipeline stored, in SQL, also while it runs
+    Sql(Sql),
     /// Work on the tables in ClickHouse
     #[command(subcommand, name = "clickhouse")]
     ClickHouse(ClickHouse),
@@ -311,6 +330,77 @@ pub struct Check {
     pub schema: bool,
 }
 
+/// `plimsoll sql`
+#[derive(Clone, Debug, Args)]
+#[command(
+    group = ArgGroup::new("where").required(true).multiple(true).args(["config", "data_dir"]),
+    after_help = "\
+Examples:
+  plimsoll sql -c payments.yaml --tables
+      the tables and table functions, each with what its rows are
+  plimsoll sql -c payments.yaml 'describe panes'
+      the columns of a table, their units and meaning
+  plimsoll sql -c payments.yaml 'select incident, headline from incidents where is_open'
+      one query; a table on a terminal and CSV otherwise
+  plimsoll sql -c payments.yaml \"select * from incident_window('latest', '15m')\" --format parquet --out window.parquet
+      what was held around the newest incident, for a notebook
+  plimsoll sql -c payments.yaml \"select * from holders_at('orders-db', '2024-03-12 15:10:00')\"
+      who held what at a moment (UTC)
+  plimsoll sql --data-dir /var/lib/plimsoll/payments -f report.sql --format json
+      every query of a file; the pipeline may be running
+  plimsoll sql -c payments.yaml
+      a prompt; \\? lists what can be typed
+
+The tables and columns are those in ClickHouse, so that a query gives the same answer in both; docs/sql.md has
+more. Nothing can be changed. A limit that ends a query is said; a query that is refused, wrong or stopped by a
+limit of time or memory ends with exit code 2."
+)]
+pub struct Sql {
+    /// The query; `-` reads it from standard input; without it and --file a prompt opens
+    #[arg(value_name = "QUERY")]
+    pub query: Option<String>,
+    /// The pipeline definition (YAML), which says where its data is
+    #[arg(short, long, value_name = "FILE", env = "PLIMSOLL_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// The data directory, instead of the one that the definition names
+    #[arg(long, value_name = "DIR", env = "PLIMSOLL_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Answer the queries of FILE, each ended by a semicolon
+    #[arg(short, long, value_name = "FILE", env = "PLIMSOLL_FILE")]
+    pub file: Option<PathBuf>,
+    /// List the tables and table functions
+    #[arg(long, env = "PLIMSOLL_TABLES", conflicts_with_all = ["query"])]
+    pub tables: bool,
+    /// How answers are written; a table on a terminal and CSV otherwise, if not given
+    #[arg(long, env = "PLIMSOLL_FORMAT", value_enum)]
+    pub format: Option<SqlFormat>,
+    /// Write the answer to FILE instead of standard output
+    #[arg(long, value_name = "FILE", env = "PLIMSOLL_OUT")]
+    pub out: Option<PathBuf>,
+    /// The longest that one query may take, such as 30s or 2m
+    #[arg(long, value_name = "TIME", env = "PLIMSOLL_TIMEOUT", default_value = "30s", value_parser = parse_time)]
+    pub timeout: Duration,
+    /// The most memory that one query may use, in MiB
+    #[arg(long, value_name = "MIB", env = "PLIMSOLL_MEMORY_MIB", default_value_t = 512)]
+    pub memory_mib: usize,
+    /// The most rows of one answer; it is cut after them, and says so
+    #[arg(long, value_name = "ROWS", env = "PLIMSOLL_ROWS", default_value_t = 100_000)]
+    pub rows: usize,
+}
+
+/// How answers to queries are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SqlFormat {
+    /// Columns for a person.
+    Table,
+    /// A header line and one line per row.
+    Csv,
+    /// One JSON object per row.
+    Json,
+    /// A Parquet file.
+    Parquet,
+}
+
 /// `plimsoll clickhouse …`
 #[derive(Clone, Debug, Subcommand)]
 pub enum ClickHouse {
@@ -331,6 +421,14 @@ pub struct Migrate {
     /// Print the statements that would run, and run none
     #[arg(long, env = "PLIMSOLL_DRY_RUN")]
     pub dry_run: bool,
+}
+
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let time = text.parse::<jiff::SignedDuration>().ok();
+    match time.and_then(|time| Duration::try_from(time).ok()) {
+        Some(time) if !time.is_zero() => Ok(time),
+        _ => Err("it must be a length of time, for example 30s or 2m".to_owned()),
+    }
 }
 
 fn parse_source(text: &str) -> Result<(String, PathBuf), String> {
@@ -405,6 +503,15 @@ mod tests {
         refuses("plimsoll replay", "<--config <FILE>|FOLDER>");
         refuses("plimsoll replay -c a.yaml folder", "cannot be used with");
         refuses("plimsoll replay -c a.yaml --source db", "NAME=FILE");
+    }
+
+    #[test]
+    fn sql_takes_a_query_or_a_file_from_a_definition_or_a_directory() {
+        assert!(parse("plimsoll sql -c a.yaml --data-dir data/a -f - --timeout 2m").is_ok());
+        refuses("plimsoll sql query", "<--config <FILE>|--data-dir <DIR>>");
+        refuses("plimsoll sql -c a.yaml query -f file", "cannot be used with");
+        refuses("plimsoll sql -c a.yaml --timeout 0s", "30s or 2m");
+        refuses("plimsoll sql -c a.yaml --format xml", "csv");
     }
 
     #[test]

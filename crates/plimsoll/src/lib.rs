@@ -21,6 +21,7 @@ pub mod replay;
 pub mod run;
 pub mod scan;
 pub mod service;
+pub mod sql;
 pub mod story;
 pub mod threshold;
 pub mod version;

@@ -9,7 +9,7 @@ use plimsoll::cli::{self, Cli, Command};
 use plimsoll::config::{Config, Problems, Purpose, schema};
 use plimsoll::exit::Exit;
 use plimsoll::expected::Expected;
-use plimsoll::{check, demo, golden, output, replay, run, scan, version};
+use plimsoll::{check, demo, golden, output, replay, run, scan, sql, version};
 use plimsoll_deliver::ClickHouse;
 use tokio_util::sync::CancellationToken;
 
@@ -41,6 +41,7 @@ fn act(command: Command) -> anyhow::Result<Exit> {
             Ok(Exit::Ok)
         }
         Command::Check(check) => Ok(check::check(&check.files, &mut io::stdout().lock())?),
+        Command::Sql(arguments) => sql::sql(&arguments),
         Command::ClickHouse(cli::ClickHouse::Migrate(migrate)) => migrate_tables(&migrate),
         Command::Version => {
             println!("{}", version::long());
@@ -256,6 +257,8 @@ fn exit_of(error: &anyhow::Error) -> Exit {
         Exit::Configuration
     } else if is(|cause| cause.is::<scan::UsageError>() || cause.is::<demo::NotEmpty>()) {
         Exit::Usage
+    } else if let Some(exit) = sql::exit_of(error) {
+        exit
     } else if let Some(error) = of_store {
         match error {
             plimsoll_store::Error::OtherPipeline { .. } => Exit::Configuration,

@@ -98,7 +98,7 @@ fn rows_come_back_by_sql_and_a_repetition_adds_none() {
          2024-03-11 15:12:00.000000\t2024-03-11 15:12:01.000000\tservice.name issuer\t\
          service.name\tissuer\t160\t197\t2.5\t2024-03-11 15:21:00.000000\t\
          2024-03-11 15:29:00.000000\t2.14\t2024-03-11 14:58:00.000000\t\
-         ['3 sessions are older than the log']\t1\t\\N\n"
+         ['3 sessions are older than the log']\ttrue\t\\N\n"
     );
     let level = "SELECT pane, sum(held) FROM plimsoll.panes \
                  WHERE pipeline = 'issuance' GROUP BY pane ORDER BY pane";
@@ -120,7 +120,7 @@ fn rows_come_back_by_sql_and_a_repetition_adds_none() {
     repeated.key = "block-1 after the window has passed".into();
     assert_accepted(&runtime.block_on(sink.deliver(&repeated, &evidence)));
     let state = "SELECT sequence, change, is_open, resolved_at FROM plimsoll.incidents";
-    assert_eq!(part.query(state), "3\tresolved\t0\t2024-03-11 15:14:00.000000\n");
+    assert_eq!(part.query(state), "3\tresolved\tfalse\t2024-03-11 15:14:00.000000\n");
     let events = "SELECT sequence, change FROM plimsoll.incident_events ORDER BY sequence";
     assert_eq!(part.query(events), "1\topened\n2\tupdated\n3\tresolved\n");
     assert_eq!(part.query("SELECT count() FROM plimsoll.panes"), "4\n");

@@ -12,12 +12,15 @@ mod cli;
 mod crash;
 mod deploy;
 mod full;
+mod golden;
 mod order;
 #[path = "../parts/mod.rs"]
 mod parts;
+mod proof;
 mod real;
 mod restarts;
 mod scan;
 mod scenario;
 mod schema;
+mod sql;
 mod topics;

@@ -62,7 +62,7 @@ fn a_partition_that_was_read_and_not_judged_was_read() {
     merge.add(new, settings(2_000), 0);
     merge.push(batch(read, &records(&[1_000])));
     let known = [(read, settings(2_000)), (new, settings(2_000))].into();
-    let restored = Merge::restore(merge.save(), CORRECT_WITHIN, &known, &[], None);
+    let restored = Merge::restore(merge.save(), CORRECT_WITHIN, &known);
     assert_eq!(restored.resume_offset(read), Some(0));
     assert_eq!((restored.was_read(read), restored.was_read(new)), (true, false));
 }

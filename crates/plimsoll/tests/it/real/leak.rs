@@ -180,7 +180,7 @@ impl Scene {
                     release_version, change, is_open, refused > 0, usable FROM plimsoll.incidents",
         );
         let expected =
-            "estate\torders-db\tpage\tservice.name\tissuer\tissuer\t2.14\tresolved\t0\t1\t97\n";
+            "estate\torders-db\tpage\tservice.name\tissuer\tissuer\t2.14\tresolved\tfalse\t1\t97\n";
         assert_eq!(incident, expected);
         let opening = select(
             "SELECT change, kind, severity, owner_value, release_version, exhaustion_from > as_of

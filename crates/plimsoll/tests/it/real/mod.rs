@@ -11,3 +11,4 @@ mod postgres;
 mod rules;
 mod shown;
 mod spread;
+mod sql;
