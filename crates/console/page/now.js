@@ -4,7 +4,7 @@ import { spark } from "./chart.js";
 import { draw, h } from "./draw.js";
 import { poll } from "./poll.js";
 import { now, state } from "./state.js";
-import { amount, calm, clip, clock, day, held, holder, moment, number, plain, runsOut, runsOutAt, span, title } from "./words.js";
+import { amount, calm, clip, clock, day, held, holder, moment, number, plain, runsOut, runsOutAt, sign, span, title } from "./words.js";
 
 /** Resolved incidents on the screen. */
 const RESOLVED_MAX = 12;
@@ -34,13 +34,11 @@ function summary(open, resources) {
   return open.length === 1 ? "One incident is open" : `${open.length} incidents are open`;
 }
 
-const SIGNS = { page: "▲", ticket: "◆", notify: "●" };
-
 function card(it, near) {
   const out = runsOut(it, near);
   const since = moment(it.since);
   return h("article", { key: it.incident, class: `card ${it.severity_peak}` },
-    h("p", { class: "badge" }, h("span", { "aria-hidden": "true" }, SIGNS[it.severity_peak] ?? "●"), ` ${plain(it.severity_peak)}`),
+    h("p", { class: "badge" }, h("span", { "aria-hidden": "true" }, sign(it.severity_peak)), ` ${plain(it.severity_peak)}`),
     h("h2", null, h("a", { id: `incident-${it.incident}`, href: `/incidents/${it.incident}` }, title(it))),
     out === null ? null : h("p", { class: "out" }, out, h("small", null, runsOutAt(it, near))),
     h("p", { class: "headline" }, calm(it.headline, 700)),
