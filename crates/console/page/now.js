@@ -4,7 +4,7 @@ import { spark } from "./chart.js";
 import { draw, h } from "./draw.js";
 import { poll } from "./poll.js";
 import { now, state } from "./state.js";
-import { amount, calm, clip, clock, day, held, holder, moment, number, plain, runsOut, runsOutAt, sign, span, title } from "./words.js";
+import { amount, calm, clip, clock, day, held, holder, moment, number, owner, plain, runsOut, runsOutAt, sign, span, title } from "./words.js";
 
 /** Resolved incidents on the screen. */
 const RESOLVED_MAX = 12;
@@ -43,24 +43,25 @@ function card(it, near) {
     out === null ? null : h("p", { class: "out" }, out, h("small", null, runsOutAt(it, near))),
     h("p", { class: "headline" }, calm(it.headline, 700)),
     h("p", { class: "advice" }, h("strong", null, "Next: "), calm(it.advice, 700)),
-    gauge(it.level, it.usable, it.owner_level, it.unit),
+    gauge(it.level, it.usable, it.owner_level, it.unit, owner(it)),
     h("p", { class: "meta" }, `${clip(it.pipeline, 40)} · since ${clock(since, near)} UTC`, near === null ? "" : `, ${span((near - since) / 1e3)} ago`));
 }
 
 /** How full: a bar with the load line at its end, and the same in words. */
-function gauge(level, usable, own, unit) {
+function gauge(level, usable, own, unit, who = null) {
   if (usable === null || usable === 0) return null;
   const full = Math.min(level / usable, 1.1);
   const mine = own === null ? 0 : Math.min(own / usable, full);
   const width = (share) => Math.round(share * 1000);
   const free = Math.max(usable - level, 0);
+  const by = own === null || who === null || own === level ? "" : `, ${amount(own, unit)} by ${who}`;
   return h("div", { class: "gauge" },
     h("svg", { viewBox: "0 0 1100 40", class: "bar", "aria-hidden": "true" },
       h("rect", { class: "whole", y: 8, width: 1000, height: 24 }),
       h("rect", { class: "held", y: 8, width: width(full), height: 24 }),
       h("rect", { class: "own", y: 8, width: width(mine), height: 24 }),
       h("line", { class: "limit", x1: 1000, x2: 1000, y1: 0, y2: 40 })),
-    h("p", null, `${held(level, usable, unit)} held, ${amount(free, unit)} free`));
+    h("p", null, `${held(level, usable, unit)} held${by}, ${amount(free, unit)} free`));
 }
 
 function watchedOf(pipelines) {
