@@ -76,7 +76,10 @@ pub use settings::Settings;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// Another version of the program wrote it: its records must be judged again.
-    #[error("the saved judge has version {found}; this program reads version {known}")]
+    #[error(
+        "the saved judge has version {found}, this program reads version {known}; start the version \
+         that wrote it again, or move the data directory away to judge anew"
+    )]
     Version {
         /// The version of the bytes.
         found: u8,
@@ -84,6 +87,9 @@ pub enum Error {
         known: u8,
     },
     /// The bytes are damaged.
-    #[error("the saved judge cannot be read: {0}")]
+    #[error(
+        "the saved judge cannot be read ({0}); restore the data directory from a copy, or move it \
+         away to judge anew"
+    )]
     Malformed(String),
 }

@@ -293,13 +293,22 @@ pub struct Test {
 #[command(after_help = "\
 Examples:
   plimsoll check pipelines/*/pipeline.yaml
+  plimsoll check --schema > pipeline.schema.json     the JSON Schema of definitions, for editors
 
 No connection is opened. Problems are numbered, each with file, line, column and what to do.
 Warnings do not fail the check. Exit code 78 if any definition is wrong.")]
 pub struct Check {
     /// Pipeline definitions (YAML)
-    #[arg(value_name = "FILE", required = true, env = "PLIMSOLL_FILE", value_delimiter = ',')]
+    #[arg(
+        value_name = "FILE",
+        required_unless_present = "schema",
+        env = "PLIMSOLL_FILE",
+        value_delimiter = ','
+    )]
     pub files: Vec<PathBuf>,
+    /// Print the JSON Schema of definitions, for editors, and check nothing
+    #[arg(long, env = "PLIMSOLL_SCHEMA", conflicts_with = "files")]
+    pub schema: bool,
 }
 
 /// `plimsoll clickhouse …`

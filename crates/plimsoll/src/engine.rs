@@ -26,7 +26,12 @@ use crate::plan::{Planner, Silent};
 pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
 
 /// How many ticks one call of [`Engine::step`] judges at most, so that its caller stays responsive.
+/// A call that stops there makes them durable.
 pub const TICKS_PER_STEP_MAX: usize = 4_096;
+
+/// How many rows at most may be judged and not durable: a program that dies again and again, each
+/// time sooner than [`CHECKPOINT_EVERY`], goes forward all the same.
+pub const ROWS_UNDURABLE_MAX: usize = 1 << 19;
 
 /// A tick this far behind the wall clock belongs to a backlog, while unread records follow it.
 pub const BACKLOG_AFTER: Duration = Duration::from_secs(120);
@@ -84,6 +89,8 @@ pub struct Engine {
     /// it is.
     unsaved: Option<Unsaved>,
     committed_at: Time,
+    /// How many rows were judged since the last commit.
+    rows_undurable: usize,
     last_tick: Option<Second>,
     dirty: bool,
     totals: Totals,
@@ -180,13 +187,8 @@ impl Engine {
         let (mut merge, judge) = match recovered.checkpoint {
             Some(checkpoint) => {
                 let state = MergeState::from_bytes(&checkpoint.merge)?;
-                let merge = Merge::restore(
-                    state,
-                    definition.settings.correct_within,
-                    &definition.partitions,
-                    &recovered.marks,
-                    recovered.decided_through,
-                );
+                let correct_within = definition.settings.correct_within;
+                let merge = Merge::restore(state, correct_within, &definition.partitions);
                 (merge, Judge::restore(definition.settings.clone(), &checkpoint.judge)?)
             }
             None => {
@@ -214,6 +216,7 @@ impl Engine {
             rejects_beyond: Vec::new(),
             unsaved: None,
             committed_at: now,
+            rows_undurable: 0,
             dirty: false,
             totals: Totals::default(),
             planted: Default::default(),
@@ -272,13 +275,15 @@ impl Engine {
             return Ok(stepped);
         }
         for judged in 0.. {
-            stepped.more = judged == TICKS_PER_STEP_MAX;
+            stepped.more =
+                judged == TICKS_PER_STEP_MAX || self.rows_undurable >= ROWS_UNDURABLE_MAX;
             if stepped.more {
                 break;
             }
             let Some(tick) = self.merge.next_tick() else { break };
             let step = self.judge.step(&tick);
             self.totals.ticks += 1;
+            self.rows_undurable += tick.rows.len();
             self.last_tick = Some(tick.second);
             self.dirty = true;
             if !step.transitions.is_empty() {
@@ -297,7 +302,7 @@ impl Engine {
             self.commit(Vec::new(), orders, Evidence::default(), now, &mut stepped)?;
         }
         let is_due = now.micros_since(self.committed_at) >= CHECKPOINT_EVERY.as_micros() as i64;
-        if self.dirty && self.unsaved.is_none() && is_due {
+        if self.dirty && self.unsaved.is_none() && (is_due || stepped.more) {
             self.commit(Vec::new(), Vec::new(), Evidence::default(), now, &mut stepped)?;
         }
         Ok(stepped)
@@ -366,6 +371,7 @@ impl Engine {
             ..Commit::default()
         };
         self.dirty = false;
+        self.rows_undurable = 0;
         self.unsaved = Some(Unsaved { commit, attempts: 0, retry_at: now, error: String::new() });
         self.save_unsaved(now, stepped)
     }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use plimsoll::cli::{self, Cli, Command};
-use plimsoll::config::{Config, Problems, Purpose};
+use plimsoll::config::{Config, Problems, Purpose, schema};
 use plimsoll::exit::Exit;
 use plimsoll::expected::Expected;
 use plimsoll::{check, demo, golden, output, replay, run, scan, version};
@@ -36,6 +36,10 @@ fn act(command: Command) -> anyhow::Result<Exit> {
         Command::Run(run) => live(&run),
         Command::Replay(replay) => judge_history(replay),
         Command::Test(test) => test_folders(&test),
+        Command::Check(check) if check.schema => {
+            println!("{:#}", schema()?);
+            Ok(Exit::Ok)
+        }
         Command::Check(check) => Ok(check::check(&check.files, &mut io::stdout().lock())?),
         Command::ClickHouse(cli::ClickHouse::Migrate(migrate)) => migrate_tables(&migrate),
         Command::Version => {
@@ -264,6 +268,7 @@ fn exit_of(error: &anyhow::Error) -> Exit {
         cause.is::<plimsoll::engine::NotDurable>()
             || cause.is::<plimsoll_deliver::Error>()
             || cause.is::<plimsoll_ingest::Error>()
+            || cause.is::<plimsoll_detect::Error>()
             || cause.is::<golden::FolderError>()
             || cause.is::<io::Error>()
     }) {

@@ -7,6 +7,7 @@
 mod interpolate;
 pub(crate) mod problem;
 mod rules;
+mod schema;
 pub(crate) mod secret;
 mod sections;
 pub(crate) mod tree;
@@ -26,6 +27,7 @@ use plimsoll_ingest::map::MapConfig;
 use sha2::{Digest, Sha256};
 
 pub use problem::{PROBLEMS_MAX, Problem, Problems};
+pub use schema::schema;
 pub use sections::{KafkaConfig, ReceiverConfig, Route, Start};
 pub use tree::Place;
 

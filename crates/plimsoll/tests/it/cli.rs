@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use plimsoll_ingest::merge::MergeState;
 use plimsoll_model::Second;
 use plimsoll_store::{Checkpoint, Commit, Options, Store};
 use rdkafka::mocking::MockCluster;
@@ -224,9 +225,9 @@ fn a_closed_pipe_ends_a_replay_quietly() {
 }
 
 /// A running pipeline. Dropping it kills it.
-struct Running {
+pub(super) struct Running {
     child: Child,
-    address: String,
+    pub(super) address: String,
     log: std::sync::mpsc::Receiver<String>,
 }
 
@@ -238,7 +239,7 @@ impl Drop for Running {
 }
 
 impl Running {
-    fn start(folder: &Path) -> Running {
+    pub(super) fn start(folder: &Path) -> Running {
         Running::spawn(program(folder, "run -c p.yaml --log-format json"))
     }
 
@@ -308,7 +309,7 @@ impl Running {
     }
 
     /// SIGTERM; the exit code, and how long it took.
-    fn stop(&mut self) -> (Option<i32>, Duration) {
+    pub(super) fn stop(&mut self) -> (Option<i32>, Duration) {
         let started = Instant::now();
         Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
         (self.child.wait().unwrap().code(), started.elapsed())
@@ -401,18 +402,34 @@ fn a_data_directory_of_a_newer_version_is_not_touched() {
     assert!(content() == before, "nothing may change");
 }
 
-#[test]
-fn a_checkpoint_of_another_version_is_refused_with_what_to_do() {
+/// The program on a data directory whose checkpoint holds these bytes: it ends with 69 and `words`.
+#[track_caller]
+fn check_refused(merge: Vec<u8>, judge: Vec<u8>, words: &[&str]) {
     let folder = folder(&[("p.yaml", SOUND), ("db.jsonl", "")]);
     let options = Options { ballast_bytes: 0, ..Options::new("p") };
     let mut store = Store::open(&folder.path().join("data/p"), options).unwrap();
     let tick = Second(1_772_625_600);
-    // Before versions were written, the merge's bytes began with 0 or 1.
-    let checkpoint = Checkpoint { tick, merge: vec![1, 0, 0], ..Checkpoint::default() };
+    let checkpoint = Checkpoint { tick, merge, judge, ..Checkpoint::default() };
     store.commit(&Commit { tick, checkpoint: Some(checkpoint), ..Commit::default() }).unwrap();
     drop(store);
-    let words = ["version 1", "reads version 2", "start the version that wrote", "move the data"];
-    check(folder.path(), "run -c p.yaml", 69, &words);
+    check(folder.path(), "run -c p.yaml", 69, words);
+}
+
+#[test]
+fn a_checkpoint_of_another_version_is_refused_with_what_to_do() {
+    let what_to_do = ["start the version that wrote", "move the data directory away"];
+    let words = |versions: [&'static str; 3]| [&versions[..], &what_to_do[..]].concat();
+    // Before versions were written, the merge's bytes began with 0 or 1.
+    let old = words(["reading positions", "version 1", "reads version 3"]);
+    check_refused(vec![1, 0, 0], Vec::new(), &old);
+    let new = words(["saved judge", "version 99", "reads version 1"]);
+    check_refused(MergeState::default().to_bytes(), vec![99, 0], &new);
+}
+
+#[test]
+fn a_damaged_judge_is_refused_with_what_to_do() {
+    let words = ["saved judge cannot be read", "restore the data directory", "move it away"];
+    check_refused(MergeState::default().to_bytes(), Vec::new(), &words);
 }
 
 #[test]

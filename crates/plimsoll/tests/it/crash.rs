@@ -195,6 +195,10 @@ impl Machine {
                 if let Some(batch) = estate.arrived(at, read[at], self.round) {
                     read[at] = batch.next_offset;
                     engine.push(batch);
+                    if partition.id == SILENT && estate.is_silent(at, self.round - 1) {
+                        // It is back, and its first tick is not closed yet.
+                        engine.checkpoint(self.now())?;
+                    }
                 }
                 let may_be_idle = partition.id == SILENT || partition.source == "deploys";
                 if may_be_idle && estate.is_silent(at, self.round) {

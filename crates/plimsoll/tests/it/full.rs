@@ -16,7 +16,7 @@ fn options(ballast_bytes: u64) -> Options {
     Options { ballast_bytes, cache_bytes: 1 << 20, ..Options::new("payments") }
 }
 
-fn open(disk: &SimulatedDisk, partitions: &[Partition], ballast_bytes: u64) -> Engine {
+pub fn open(disk: &SimulatedDisk, partitions: &[Partition], ballast_bytes: u64) -> Engine {
     let store = Store::open_on(Arc::new(disk.clone()), options(ballast_bytes)).unwrap();
     let store: SharedStore = Arc::new(Mutex::new(store));
     let definition = Definition {

@@ -10,11 +10,14 @@ mod alerts;
 mod api;
 mod cli;
 mod crash;
+mod deploy;
 mod full;
 mod order;
 #[path = "../parts/mod.rs"]
 mod parts;
 mod real;
+mod restarts;
 mod scan;
 mod scenario;
+mod schema;
 mod topics;

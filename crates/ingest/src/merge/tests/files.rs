@@ -403,13 +403,7 @@ fn merged(contents: &[Content], choices: &[(usize, usize, u8)]) -> (Vec<Plain>, 
         if what == 1 && round < 40 && !merge.is_done() {
             let saved = serde_json::to_string(&merge.save()).unwrap();
             let state = serde_json::from_str(&saved).unwrap();
-            merge = Merge::restore(
-                state,
-                correct_within,
-                &settings,
-                &[],
-                merge.next_open().map(|open| plimsoll_model::Second(open.0 - 1)),
-            );
+            merge = Merge::restore(state, correct_within, &settings);
             merge.pending_rows_max = 3;
             merge.empty_ticks_max_s = EMPTY_TICKS_MAX_S;
             for content in contents {

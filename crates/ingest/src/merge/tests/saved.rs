@@ -33,7 +33,7 @@ fn a_state_is_read_as_it_was_written() {
 #[test]
 fn a_state_from_before_versions_is_refused_by_name() {
     let old = &state().to_bytes()[1..];
-    assert!(matches!(MergeState::from_bytes(old), Err(Error::StateVersion { found: 1, known: 2 })));
+    assert!(matches!(MergeState::from_bytes(old), Err(Error::StateVersion { found: 1, known: 3 })));
     check_refused(old, "version 1");
     check_refused(&MergeState::default().to_bytes()[1..], "version 0");
 }
@@ -42,7 +42,7 @@ fn a_state_from_before_versions_is_refused_by_name() {
 fn a_state_of_a_newer_version_is_refused_by_name() {
     let mut newer = state().to_bytes();
     newer[0] += 1;
-    check_refused(&newer, "version 3");
+    check_refused(&newer, "version 4");
 }
 
 #[test]

@@ -8,5 +8,6 @@ mod leak;
 mod live;
 mod page;
 mod postgres;
+mod rules;
 mod shown;
 mod spread;
