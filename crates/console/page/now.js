@@ -17,11 +17,15 @@ poll(["/api/incidents", "/api/watched"], (list, watched) => {
   const nows = new Map(watched.pipelines.map((it) => [it.pipeline, now(it)]));
   const resources = watched.pipelines.flatMap((it) => it.resources);
   draw(place("state"), state(watched));
-  draw(place("summary"), summary(open, resources));
+  const isHistory = watched.pipelines.every((it) => !it.live);
+  draw(place("summary"), isHistory && open.length === 0 ? recording(resolved) : summary(open, resources));
+  if (isHistory) leadWithResolved();
   draw(place("open"), open.map((it) => card(it, nows.get(it.pipeline) ?? null)));
   draw(place("watched"), watchedOf(watched.pipelines));
   draw(place("resolved"), over(resolved, list.left_off));
-  draw(place("sources"), failing(watched.dependencies), watched.pipelines.map((it) => sourcesOf(it, watched.pipelines.length)));
+  const among = watched.pipelines.filter((it) => it.sources.length > 0);
+  draw(place("sources"), failing(watched.dependencies),
+    among.length === 0 ? h("p", null, isHistory ? "Nothing is read: this is history." : "Nothing was read yet.") : among.map((it) => sourcesOf(it, watched.pipelines.length)));
   document.title = open.length === 0 ? "Plimsoll" : `▲ ${open.length} open · Plimsoll`;
   comeBack();
 });
@@ -32,6 +36,17 @@ function summary(open, resources) {
     return free.length === resources.length ? "Nothing runs out" : "No incident is open";
   }
   return open.length === 1 ? "One incident is open" : `${open.length} incidents are open`;
+}
+
+function recording(resolved) {
+  if (resolved.length === 0) return "Nothing ran out";
+  return resolved.length === 1 ? "One incident in this recording" : `${resolved.length} incidents in this recording`;
+}
+
+/** Of a recording, what is over matters more than what is held at its end. */
+function leadWithResolved() {
+  const [resolved, watched] = ["resolved", "watched"].map((id) => place(id).closest("section"));
+  if (watched.compareDocumentPosition(resolved) & Node.DOCUMENT_POSITION_FOLLOWING) watched.before(resolved);
 }
 
 function card(it, near) {
@@ -104,7 +119,6 @@ function failing(dependencies) {
 }
 
 function sourcesOf(pipeline, among) {
-  if (pipeline.sources.length === 0) return null;
   const near = now(pipeline);
   return h("div", { key: pipeline.pipeline },
     among > 1 ? h("h3", null, clip(pipeline.pipeline, 60)) : null,
