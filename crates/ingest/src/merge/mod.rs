@@ -237,8 +237,7 @@ impl Merge {
     /// Whether anything of the partition was read, in this life of the program or in one that
     /// left a state: if not, it may be read from wherever one likes.
     pub fn was_read(&self, id: PartitionId) -> bool {
-        let was_read = |partition: &Partition| partition.seen_to > 0 || partition.resume().0 > 0;
-        self.partitions.get(&id).is_some_and(was_read)
+        self.partitions.get(&id).is_some_and(|partition| partition.judged_to > 0)
     }
 
     /// Whether every partition is finished and every tick was handed out.
