@@ -13,7 +13,7 @@ const LABEL_APART = 19;
 /** The patterns that tell bands apart without colour, by place in the stack. */
 const PATTERNS = ["solid", "slant", "dots", "level", "back", "cross"];
 
-const STEPS_S = [10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800, 1209600];
+const STEPS_S = [10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 14400, 21600, 43200, 86400, 172800, 604800, 1209600];
 
 /**
  * The time and the levels of an incident, ready to be drawn. Bands that are not stacked each have
@@ -218,10 +218,13 @@ function axes(at, y, max, unit) {
   const levels = [];
   for (let level = 0; level <= max * 1.05; level += every) levels.push(level);
   const span = (at.end - at.from) / 1000;
-  const wanted = Math.max(2, Math.floor((plot.right - plot.left) / 96));
+  const wanted = Math.max(2, Math.floor((plot.right - plot.left) / (at.width < NARROW ? 64 : 96)));
   const step = (STEPS_S.find((it) => span / it <= wanted) ?? 2419200) * 1000;
   const times = [];
-  for (let time = Math.ceil(at.from / step) * step; time <= at.end; time += step) times.push(time);
+  for (let time = Math.ceil(at.from / step) * step; time <= at.end; time += step) {
+    // A label at the edge would be cut off.
+    if (at.x(time) + 24 <= at.width) times.push(time);
+  }
   return h("g", { class: "axes" },
     levels.map((level) => [
       h("line", { x1: plot.left, x2: plot.right, y1: fixed(y(level)), y2: fixed(y(level)) }),

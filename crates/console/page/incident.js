@@ -4,7 +4,7 @@ import { bandChart, bandName, events, forecast, lastOf, levelChart, markText, se
 import { draw, h } from "./draw.js";
 import { poll } from "./poll.js";
 import { now, state } from "./state.js";
-import { amount, calm, clip, clock, held, moment, number, owner, plain, runsOut, runsOutAt, span, title } from "./words.js";
+import { amount, calm, clip, clock, held, moment, number, owner, plain, runsOut, runsOutAt, sign, span, title } from "./words.js";
 
 const id = location.pathname.split("/").pop();
 const place = (name) => document.getElementById(name);
@@ -54,7 +54,7 @@ function sentence(incident, last, near) {
     ? `open since ${clock(begin, near)} UTC, ${span(lasted)}`
     : `opened ${clock(begin, near)} UTC, resolved ${clock(end, begin)}, after ${span(lasted)}`;
   return [
-    h("p", { class: `badge ${isOpen ? last.severity_peak : "over"}` }, h("span", { "aria-hidden": "true" }, isOpen ? "▲" : "✓"), ` ${plain(isOpen ? last.severity_peak : last.state)}`),
+    h("p", { class: `badge ${isOpen ? last.severity_peak : "over"}` }, h("span", { "aria-hidden": "true" }, isOpen ? sign(last.severity_peak) : "✓"), ` ${plain(isOpen ? last.severity_peak : last.state)}`),
     h("h1", null, title(last)),
     out === null ? null : h("p", { class: "out" }, out, h("small", null, runsOutAt(last, near))),
     h("p", { class: "headline" }, calm(last.headline, 1500)),

@@ -4,7 +4,7 @@ import { spark } from "./chart.js";
 import { draw, h } from "./draw.js";
 import { poll } from "./poll.js";
 import { now, state } from "./state.js";
-import { amount, calm, clip, clock, day, held, holder, moment, number, plain, runsOut, runsOutAt, span, title } from "./words.js";
+import { amount, calm, clip, clock, day, held, holder, moment, number, owner, plain, runsOut, runsOutAt, sign, span, title } from "./words.js";
 
 /** Resolved incidents on the screen. */
 const RESOLVED_MAX = 12;
@@ -17,11 +17,15 @@ poll(["/api/incidents", "/api/watched"], (list, watched) => {
   const nows = new Map(watched.pipelines.map((it) => [it.pipeline, now(it)]));
   const resources = watched.pipelines.flatMap((it) => it.resources);
   draw(place("state"), state(watched));
-  draw(place("summary"), summary(open, resources));
+  const isHistory = watched.pipelines.every((it) => !it.live);
+  draw(place("summary"), isHistory && open.length === 0 ? recording(resolved) : summary(open, resources));
+  if (isHistory) leadWithResolved();
   draw(place("open"), open.map((it) => card(it, nows.get(it.pipeline) ?? null)));
   draw(place("watched"), watchedOf(watched.pipelines));
   draw(place("resolved"), over(resolved, list.left_off));
-  draw(place("sources"), failing(watched.dependencies), watched.pipelines.map((it) => sourcesOf(it, watched.pipelines.length)));
+  const among = watched.pipelines.filter((it) => it.sources.length > 0);
+  draw(place("sources"), failing(watched.dependencies),
+    among.length === 0 ? h("p", null, isHistory ? "Nothing is read: this is history." : "Nothing was read yet.") : among.map((it) => sourcesOf(it, watched.pipelines.length)));
   document.title = open.length === 0 ? "Plimsoll" : `▲ ${open.length} open · Plimsoll`;
   comeBack();
 });
@@ -34,35 +38,45 @@ function summary(open, resources) {
   return open.length === 1 ? "One incident is open" : `${open.length} incidents are open`;
 }
 
-const SIGNS = { page: "▲", ticket: "◆", notify: "●" };
+function recording(resolved) {
+  if (resolved.length === 0) return "Nothing ran out";
+  return resolved.length === 1 ? "One incident in this recording" : `${resolved.length} incidents in this recording`;
+}
+
+/** Of a recording, what is over matters more than what is held at its end. */
+function leadWithResolved() {
+  const [resolved, watched] = ["resolved", "watched"].map((id) => place(id).closest("section"));
+  if (watched.compareDocumentPosition(resolved) & Node.DOCUMENT_POSITION_FOLLOWING) watched.before(resolved);
+}
 
 function card(it, near) {
   const out = runsOut(it, near);
   const since = moment(it.since);
   return h("article", { key: it.incident, class: `card ${it.severity_peak}` },
-    h("p", { class: "badge" }, h("span", { "aria-hidden": "true" }, SIGNS[it.severity_peak] ?? "●"), ` ${plain(it.severity_peak)}`),
+    h("p", { class: "badge" }, h("span", { "aria-hidden": "true" }, sign(it.severity_peak)), ` ${plain(it.severity_peak)}`),
     h("h2", null, h("a", { id: `incident-${it.incident}`, href: `/incidents/${it.incident}` }, title(it))),
     out === null ? null : h("p", { class: "out" }, out, h("small", null, runsOutAt(it, near))),
     h("p", { class: "headline" }, calm(it.headline, 700)),
     h("p", { class: "advice" }, h("strong", null, "Next: "), calm(it.advice, 700)),
-    gauge(it.level, it.usable, it.owner_level, it.unit),
+    gauge(it.level, it.usable, it.owner_level, it.unit, owner(it)),
     h("p", { class: "meta" }, `${clip(it.pipeline, 40)} · since ${clock(since, near)} UTC`, near === null ? "" : `, ${span((near - since) / 1e3)} ago`));
 }
 
 /** How full: a bar with the load line at its end, and the same in words. */
-function gauge(level, usable, own, unit) {
+function gauge(level, usable, own, unit, who = null) {
   if (usable === null || usable === 0) return null;
   const full = Math.min(level / usable, 1.1);
   const mine = own === null ? 0 : Math.min(own / usable, full);
   const width = (share) => Math.round(share * 1000);
   const free = Math.max(usable - level, 0);
+  const by = own === null || who === null || own === level ? "" : `, ${amount(own, unit)} by ${who}`;
   return h("div", { class: "gauge" },
     h("svg", { viewBox: "0 0 1100 40", class: "bar", "aria-hidden": "true" },
       h("rect", { class: "whole", y: 8, width: 1000, height: 24 }),
       h("rect", { class: "held", y: 8, width: width(full), height: 24 }),
       h("rect", { class: "own", y: 8, width: width(mine), height: 24 }),
       h("line", { class: "limit", x1: 1000, x2: 1000, y1: 0, y2: 40 })),
-    h("p", null, `${held(level, usable, unit)} held, ${amount(free, unit)} free`));
+    h("p", null, `${held(level, usable, unit)} held${by}, ${amount(free, unit)} free`));
 }
 
 function watchedOf(pipelines) {
@@ -105,7 +119,6 @@ function failing(dependencies) {
 }
 
 function sourcesOf(pipeline, among) {
-  if (pipeline.sources.length === 0) return null;
   const near = now(pipeline);
   return h("div", { key: pipeline.pipeline },
     among > 1 ? h("h3", null, clip(pipeline.pipeline, 60)) : null,

@@ -44,14 +44,15 @@ export function span(seconds) {
   return rest === 0 ? `${hours / 24} days` : `${Math.floor(hours / 24)} days ${rest} h`;
 }
 
-/** `11–19 min`, in the unit of the later one; `1 h 10 min – 3 h` if they need several. */
+/** `11–19 min`; `50 min to 3 h` where one unit does not do for both. */
 function spans(from, to) {
+  const minutes = (seconds) => Math.max(1, Math.round(seconds / MINUTE));
+  if (to < 90) return `${Math.round(from)}–${Math.round(to)} s`;
+  if (to < 90 * MINUTE) return minutes(from) === minutes(to) ? span(to) : `${minutes(from)}–${minutes(to)} min`;
   const [first, last] = [span(from), span(to)];
-  const [firstUnit, lastUnit] = [first, last].map((text) => text.replace(/^\d+ /, ""));
-  if (first === last) return first;
-  return firstUnit === lastUnit && !/\d/.test(lastUnit)
-    ? `${first.split(" ")[0]}–${last}`
-    : `${first} to ${last}`;
+  const areHours = /^\d+ h$/.test(first) && /^\d+ h$/.test(last);
+  if (first === last) return last;
+  return areHours ? `${first.slice(0, -2)}–${last}` : `${first} to ${last}`;
 }
 
 /** When the units run out, as seen from `now`; null if nothing is said. */
@@ -140,6 +141,11 @@ export function title(incident) {
   if (who === null) return `${resource} ${kind.unnamed[tense]}`;
   if (kind.ahead !== undefined) return `${resource} ${kind.ahead[tense]}; ${who} ${kind.named[tense]} it`;
   return `${who} ${kind.named[tense]} ${resource}`;
+}
+
+/** The sign of a severity, so that its colour is not the only one. */
+export function sign(severity) {
+  return { page: "▲", ticket: "◆" }[severity] ?? "●";
 }
 
 /** A word of a closed list as a person says it. */

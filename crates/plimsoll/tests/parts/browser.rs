@@ -19,13 +19,20 @@ pub fn look(url: &str, expected: &Value, pictures: &Path) -> Result<()> {
     let parts = cached("browser")?;
     std::fs::create_dir_all(pictures).context("cannot make a folder for the pictures")?;
     let mut command = process::command(&node()?, None, Orphan::Kill);
-    command.arg(script()).args([url, &expected.to_string()]).arg(pictures);
+    command.arg(script("look.mjs")).args([url, &expected.to_string()]).arg(pictures);
     command.env("PLIMSOLL_BROWSER", parts).env("PLIMSOLL_CHROMIUM", CHROMIUM);
     process::run("the browser", &mut command)
 }
 
-fn script() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parts/browser/look.mjs")
+/// Checks the words that the page makes of numbers, which needs no browser.
+pub fn words() -> Result<()> {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../console/page/words.js");
+    let mut command = process::command(&node()?, None, Orphan::Kill);
+    process::run("node", command.arg(script("words.mjs")).arg(page))
+}
+
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parts/browser").join(name)
 }
 
 fn node() -> Result<PathBuf> {

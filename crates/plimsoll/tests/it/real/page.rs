@@ -20,6 +20,11 @@ fn screen(name: &str, path: &str, texts: &[&str]) -> Value {
     json!({ "name": name, "path": path, "texts": texts })
 }
 
+#[test]
+fn numbers_and_moments_are_said_as_people_say_them() {
+    browser::words().unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_screen_is_readable_accessible_and_inert() {
     let (leaking, recorded) = (leaking(), recorded(&[PAGER, CLICKHOUSE]));
