@@ -137,6 +137,10 @@ impl Partition {
 
     /// Nothing follows: it no longer holds the clock.
     pub fn finish(&mut self, clock: Clock) {
+        // A file that has become shorter is missing what must be read again.
+        if self.is_read_again() {
+            self.leave(clock);
+        }
         if !std::mem::replace(&mut self.finished, true) {
             let mut fates = std::mem::take(&mut self.fates);
             self.guard.finish(self.limits, &mut fates);
