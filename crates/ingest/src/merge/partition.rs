@@ -163,8 +163,11 @@ impl Partition {
     }
 
     /// The clock has stopped for good: nothing that is left will ever be applied.
-    pub fn give_up(&mut self, last: Second, rejects: &mut Rejects) {
-        self.guard.give_up();
+    pub fn give_up(&mut self, clock: Clock, last: Second, rejects: &mut Rejects) {
+        self.guard.give_up(clock.floor(), &mut self.fates);
+        for (stamp, fate) in self.fates.drain(..) {
+            self.verdicts.decided_later(stamp.offset, fate);
+        }
         for row in self.held.drain(..) {
             rejects.future(self.id, row.offset, row.time, last.end());
             self.segments.close(row.batch, 1);

@@ -346,6 +346,16 @@ fn what_was_applied_stays_applied_when_it_is_set_aside_before_it_is_read_again()
 }
 
 #[test]
+fn what_a_shorter_file_gave_up_is_refused_when_it_is_there_again() {
+    // The last record is held; the file ends before it in the next life, and has it in the third.
+    let p: &[(i64, usize)] = &[(201_233, 0), (202_000, 1), (233_001, 1)];
+    let (begin, restart) =
+        ([(9, 0, 1), (11, 0, 1), (0, 0, 3), (6, 0, 1)], [(12, 0, 1), (14, 0, 1)]);
+    let end = [(13, 0, 1), (6, 0, 2)];
+    check_lived(&contents_of(&[(0, p)]), &[&begin[..], &restart, &end].concat());
+}
+
+#[test]
 fn what_the_clock_confirmed_keeps_its_tick_after_a_restart() {
     // The clock starts at 192 s, with the second record of the silent partition. Its first one waits
     // for 228 s, and so does the last, which comes when 228 s is the watermark.
