@@ -157,8 +157,8 @@ impl Guard {
     }
 
     /// The clock has stopped for good: what is still held was never confirmed.
-    pub fn give_up(&mut self) {
-        self.held.clear();
+    pub fn give_up(&mut self, tick: Second, fates: &mut Fates) {
+        fates.extend(self.held.drain(..).map(|stamp| (stamp, Fate::Future(tick))));
     }
 
     fn reference(&self) -> Option<Time> {

@@ -355,9 +355,9 @@ impl Merge {
 
     fn give_up_if_done(&mut self, end: Option<Second>) {
         if self.partitions.values().all(Partition::is_finished) {
-            let last = end.unwrap_or_default();
+            let (clock, last) = (self.clock(), end.unwrap_or_default());
             for partition in self.partitions.values_mut() {
-                partition.give_up(last, &mut self.rejects);
+                partition.give_up(clock, last, &mut self.rejects);
             }
         }
     }

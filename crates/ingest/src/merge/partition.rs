@@ -137,6 +137,10 @@ impl Partition {
 
     /// Nothing follows: it no longer holds the clock.
     pub fn finish(&mut self, clock: Clock) {
+        // A file that has become shorter is missing what must be read again.
+        if self.is_read_again() {
+            self.leave(clock);
+        }
         if !std::mem::replace(&mut self.finished, true) {
             let mut fates = std::mem::take(&mut self.fates);
             self.guard.finish(self.limits, &mut fates);
@@ -159,8 +163,11 @@ impl Partition {
     }
 
     /// The clock has stopped for good: nothing that is left will ever be applied.
-    pub fn give_up(&mut self, last: Second, rejects: &mut Rejects) {
-        self.guard.give_up();
+    pub fn give_up(&mut self, clock: Clock, last: Second, rejects: &mut Rejects) {
+        self.guard.give_up(clock.floor(), &mut self.fates);
+        for (stamp, fate) in self.fates.drain(..) {
+            self.verdicts.decided_later(stamp.offset, fate);
+        }
         for row in self.held.drain(..) {
             rejects.future(self.id, row.offset, row.time, last.end());
             self.segments.close(row.batch, 1);

@@ -2,7 +2,7 @@
 //! reads again. Every row is applied once, and a program that died and read again goes on like one
 //! that did not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use plimsoll_model::{PartitionId, Second};
@@ -30,6 +30,8 @@ struct Program<'a> {
     settings: BTreeMap<PartitionId, PartitionSettings>,
     merge: Merge,
     read: BTreeMap<PartitionId, usize>,
+    /// Files whose end was seen. They are not read further in this life.
+    finished: BTreeSet<PartitionId>,
     durable: Durable,
     /// Since the last commit.
     ticks: Vec<Plain>,
@@ -49,6 +51,7 @@ impl<'a> Program<'a> {
             settings: contents.iter().map(|c| (c.id, c.settings)).collect(),
             merge,
             read: contents.iter().map(|c| (c.id, 0)).collect(),
+            finished: BTreeSet::new(),
             durable,
             ticks: vec![],
             refused: vec![],
@@ -59,7 +62,7 @@ impl<'a> Program<'a> {
     fn read(&mut self, content: &Content, count: usize) {
         let at = self.read[&content.id];
         let until = (at + count).min(content.records.len());
-        if at < until {
+        if at < until && !self.finished.contains(&content.id) {
             self.merge.push(batch(content.id, &content.records[at..until]));
             self.read.insert(content.id, until);
         }
@@ -74,8 +77,8 @@ impl<'a> Program<'a> {
     /// Like the engine, which commits nothing before the first tick.
     fn commit(&mut self) {
         self.durable.ticks.append(&mut self.ticks);
-        self.durable.refused.append(&mut self.refused);
         if !self.durable.ticks.is_empty() {
+            self.durable.refused.append(&mut self.refused);
             self.durable.checkpoint = self.merge.save();
         }
     }
@@ -89,6 +92,7 @@ impl<'a> Program<'a> {
         );
         self.merge.empty_ticks_max_s = EMPTY_TICKS_MAX_S;
         (self.ticks, self.refused) = (vec![], vec![]);
+        self.finished.clear();
         for content in self.contents {
             let resume = self.merge.resume_offset(content.id).unwrap();
             let at = content.records.partition_point(|record| record.offset < resume);
@@ -96,11 +100,16 @@ impl<'a> Program<'a> {
         }
     }
 
+    fn finish(&mut self, content: &Content) {
+        self.merge.finish(content.id);
+        self.finished.insert(content.id);
+    }
+
     /// Everything is read to its end.
     fn end(&mut self) {
         for content in self.contents {
             self.read(content, usize::MAX / 2);
-            self.merge.finish(content.id);
+            self.finish(content);
         }
         self.tick(usize::MAX);
         assert!(self.merge.is_done(), "stopped at {:?}", self.merge.next_open());
@@ -134,6 +143,7 @@ impl<'a> Program<'a> {
                 self.merge.advance(Second(open.0 + count as i64));
             }
             12 => self.commit(),
+            13 => self.finish(content),
             _ => self.crash(),
         }
     }
@@ -148,6 +158,10 @@ fn check_lived(contents: &[Content], happenings: &[(u8, usize, usize)]) {
         program.happen(what, which, count);
     }
     program.commit();
+    if !program.finished.is_empty() {
+        // Files that have grown are read further in the next life.
+        program.crash();
+    }
     let died = program.died();
     program.end();
     if let Some(mut died) = died {
@@ -164,7 +178,7 @@ fn check_lived(contents: &[Content], happenings: &[(u8, usize, usize)]) {
         let content = contents.iter().find(|content| content.id == id).unwrap();
         content.records.iter().find(|record| record.offset == offset).unwrap().rows as u32
     };
-    for (id, offset, _) in refused {
+    for (id, offset, _) in refused.iter().chain(&program.refused) {
         seen.extend((0..rows_of(*id, *offset)).map(|row| (*id, *offset, row)));
     }
     seen.sort();
@@ -329,6 +343,16 @@ fn what_was_applied_stays_applied_when_it_is_set_aside_before_it_is_read_again()
             (14, 0, 1),
         ],
     );
+}
+
+#[test]
+fn what_a_shorter_file_gave_up_is_refused_when_it_is_there_again() {
+    // The last record is held; the file ends before it in the next life, and has it in the third.
+    let p: &[(i64, usize)] = &[(201_233, 0), (202_000, 1), (233_001, 1)];
+    let (begin, restart) =
+        ([(9, 0, 1), (11, 0, 1), (0, 0, 3), (6, 0, 1)], [(12, 0, 1), (14, 0, 1)]);
+    let end = [(13, 0, 1), (6, 0, 2)];
+    check_lived(&contents_of(&[(0, p)]), &[&begin[..], &restart, &end].concat());
 }
 
 #[test]
