@@ -125,6 +125,8 @@ pub enum Command {
     /// Work on the tables in ClickHouse
     #[command(subcommand, name = "clickhouse")]
     ClickHouse(ClickHouse),
+    /// Print a script that completes this command line in a shell
+    Completions(Completions),
     /// Print version, commit and build
     Version,
 }
@@ -302,6 +304,28 @@ pub struct Migrate {
     /// Print the statements that would run, and run none
     #[arg(long, env = "PLIMSOLL_DRY_RUN")]
     pub dry_run: bool,
+}
+
+/// `plimsoll completions`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  source <(plimsoll completions bash)
+  plimsoll completions zsh > \"${fpath[1]}/_plimsoll\"
+  plimsoll completions fish > ~/.config/fish/completions/plimsoll.fish")]
+pub struct Completions {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
+}
+
+impl Completions {
+    /// The script.
+    pub fn script(&self) -> Vec<u8> {
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Cli::command(), "plimsoll", &mut script);
+        script
+    }
 }
 
 fn parse_source(text: &str) -> Result<(String, PathBuf), String> {
