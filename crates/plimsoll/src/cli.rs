@@ -148,6 +148,8 @@ pub enum Command {
     /// Work on the tables in ClickHouse
     #[command(subcommand, name = "clickhouse")]
     ClickHouse(ClickHouse),
+    /// Print a script that completes this command line in a shell
+    Completions(Completions),
     /// Print version, commit and build
     Version,
 }
@@ -428,6 +430,28 @@ fn parse_time(text: &str) -> Result<Duration, String> {
     match time.and_then(|time| Duration::try_from(time).ok()) {
         Some(time) if !time.is_zero() => Ok(time),
         _ => Err("it must be a length of time, for example 30s or 2m".to_owned()),
+    }
+}
+
+/// `plimsoll completions`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  source <(plimsoll completions bash)
+  plimsoll completions zsh > \"${fpath[1]}/_plimsoll\"
+  plimsoll completions fish > ~/.config/fish/completions/plimsoll.fish")]
+pub struct Completions {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
+}
+
+impl Completions {
+    /// The script.
+    pub fn script(&self) -> Vec<u8> {
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Cli::command(), "plimsoll", &mut script);
+        script
     }
 }
 

@@ -43,6 +43,10 @@ fn act(command: Command) -> anyhow::Result<Exit> {
         Command::Check(check) => Ok(check::check(&check.files, &mut io::stdout().lock())?),
         Command::Sql(arguments) => sql::sql(&arguments),
         Command::ClickHouse(cli::ClickHouse::Migrate(migrate)) => migrate_tables(&migrate),
+        Command::Completions(completions) => {
+            io::stdout().write_all(&completions.script())?;
+            Ok(Exit::Ok)
+        }
         Command::Version => {
             println!("{}", version::long());
             Ok(Exit::Ok)

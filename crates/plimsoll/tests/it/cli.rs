@@ -224,6 +224,26 @@ fn a_closed_pipe_ends_a_replay_quietly() {
     assert!(!said(&output.stderr).contains("pipe"), "{}", said(&output.stderr));
 }
 
+#[test]
+fn shells_complete_the_command_line() {
+    let folder = folder(&[]);
+    let script = said(&check(folder.path(), "completions bash", 0, &[]).stdout);
+    fs::write(folder.path().join("script"), script).unwrap();
+    let completes = |words: &str| {
+        let script = format!(
+            "source ./script; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+             _plimsoll plimsoll \"${{COMP_WORDS[-1]}}\" x; echo \"${{COMPREPLY[*]}}\""
+        );
+        let output = Command::new("bash").args(["-c", &script]).current_dir(folder.path()).output();
+        said(&output.unwrap().stdout)
+    };
+    assert_eq!(completes("plimsoll sc"), "scan\n");
+    assert_eq!(completes("plimsoll scan --time"), "--timezone\n");
+    check(folder.path(), "completions zsh", 0, &["#compdef plimsoll", "--timezone"]);
+    check(folder.path(), "completions fish", 0, &["complete -c plimsoll", "timezone"]);
+    check(folder.path(), "completions tcsh", 2, &["bash"]);
+}
+
 /// A running pipeline. Dropping it kills it.
 pub(super) struct Running {
     child: Child,
