@@ -9,7 +9,7 @@ use plimsoll::cli::{self, Cli, Command};
 use plimsoll::config::{Config, Problems, Purpose};
 use plimsoll::exit::Exit;
 use plimsoll::expected::Expected;
-use plimsoll::{check, golden, output, replay, run, sql, version};
+use plimsoll::{check, golden, output, replay, run, version};
 use plimsoll_deliver::ClickHouse;
 use tokio_util::sync::CancellationToken;
 
@@ -35,7 +35,7 @@ fn act(command: Command) -> anyhow::Result<Exit> {
         Command::Replay(replay) => judge_history(replay),
         Command::Test(test) => test_folders(&test),
         Command::Check(check) => Ok(check::check(&check.files, &mut io::stdout().lock())?),
-        Command::Sql(arguments) => sql::sql(&arguments),
+        Command::Sql(arguments) => plimsoll::sql::sql(&arguments),
         Command::ClickHouse(cli::ClickHouse::Migrate(migrate)) => migrate_tables(&migrate),
         Command::Version => {
             println!("{}", version::long());
@@ -222,12 +222,13 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 /// Which exit code says what went wrong.
 fn exit_of(error: &anyhow::Error) -> Exit {
+    if let Some(exit) = plimsoll::sql::exit_of(error) {
+        return exit;
+    }
     let is = |what: fn(&(dyn std::error::Error + 'static)) -> bool| error.chain().any(what);
     let of_store = error.chain().find_map(|cause| cause.downcast_ref::<plimsoll_store::Error>());
     if is(|cause| cause.is::<Problems>() || cause.is::<plimsoll::config::OverrideError>()) {
         Exit::Configuration
-    } else if let Some(exit) = sql::exit_of(error) {
-        exit
     } else if let Some(error) = of_store {
         match error {
             plimsoll_store::Error::OtherPipeline { .. } => Exit::Configuration,

@@ -114,7 +114,7 @@ pub fn replay(
     mut on_transition: impl FnMut(&Transition, Time) -> anyhow::Result<()>,
     mut on_tick: impl FnMut(&Tick, &Judge) -> anyhow::Result<()>,
 ) -> anyhow::Result<Report> {
-    steps(config, |tick, step, judge, decided_at| {
+    steps(config, |tick, judge, step, decided_at| {
         for transition in &step.transitions {
             on_transition(transition, decided_at)?;
         }
@@ -124,10 +124,11 @@ pub fn replay(
 
 /// The same, with all that each tick led to: its transitions and their evidence.
 ///
-/// `on_step` is called after each tick, with the event time at which it could be decided.
+/// `on_step` is called after each tick with the tick, the judge, what it decided, and the event
+/// time at which that could be decided.
 pub fn steps(
     config: &Config,
-    mut on_step: impl FnMut(&Tick, &Step, &Judge, Time) -> anyhow::Result<()>,
+    mut on_step: impl FnMut(&Tick, &Judge, Step, Time) -> anyhow::Result<()>,
 ) -> anyhow::Result<Report> {
     let files = feed::file_partitions(config);
     let settings = config.settings();
@@ -150,7 +151,7 @@ pub fn steps(
             if !step.transitions.is_empty() {
                 progress.clear();
             }
-            on_step(&tick, &step, &judge, decided_at(&tick, delay))?;
+            on_step(&tick, &judge, step, decided_at(&tick, delay))?;
         }
         let waiting = merge.waiting_for();
         if waiting.is_empty() {

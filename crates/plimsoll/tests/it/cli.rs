@@ -22,7 +22,7 @@ fn folder(files: &[(&str, &str)]) -> TempDir {
 }
 
 /// The program in `folder`, without the settings of whoever runs the tests.
-pub fn program(folder: &Path, line: &str) -> Command {
+pub(super) fn program(folder: &Path, line: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PLIMSOLL_")) {
         command.env_remove(name);
@@ -31,7 +31,7 @@ pub fn program(folder: &Path, line: &str) -> Command {
     command
 }
 
-pub fn said(bytes: &[u8]) -> String {
+pub(super) fn said(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 

@@ -29,13 +29,13 @@ pub fn golden() -> Vec<(String, Vec<Told>)> {
 fn judged(folder: PathBuf) -> (String, Vec<Told>) {
     let config = Config::load_for(&folder.join("pipeline.yaml"), Purpose::Replay).unwrap().0;
     let mut told = Vec::new();
-    replay::steps(&config, |tick, step, _, decided_at| {
+    replay::steps(&config, |tick, _, step, decided_at| {
         if !step.transitions.is_empty() {
             told.push(Told {
                 tick: tick.second,
                 decided_at,
-                transitions: step.transitions.clone(),
-                evidence: step.evidence.clone(),
+                transitions: step.transitions,
+                evidence: step.evidence,
             });
         }
         Ok(())
