@@ -55,11 +55,11 @@ impl ClickHousePart {
         self.post("/", sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
-    /// The same in `database`, whose tables need no prefix.
+    /// The same with names that stand for tables of `database`.
     #[track_caller]
     pub fn query_in(&self, database: &str, sql: &str) -> String {
-        let path = format!("/?database={database}");
-        self.post(&path, sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
+        let answer = self.post(&format!("/?database={database}"), sql);
+        answer.unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
     /// Spoils the next `times` INSERTs that carry data.
