@@ -55,6 +55,9 @@ impl Error {
             DataFusionError::ResourcesExhausted(_) => Error::Memory(memory_bytes),
             DataFusionError::Internal(text) => Error::Internal(sentence(text)),
             DataFusionError::External(inner) => Error::Query(inner.to_string()),
+            DataFusionError::SQL(error, _) => {
+                Error::Query(error.to_string().replace("sql parser error: ", ""))
+            }
             root => Error::Query(sentence(&root.message())),
         }
     }
