@@ -1,3 +1,3 @@
 -- Every row of evidence once, whatever was sent again.
 CREATE VIEW IF NOT EXISTS sessions AS
-SELECT * EXCEPT written_at FROM session_rows FINAL
+SELECT * FROM session_rows FINAL

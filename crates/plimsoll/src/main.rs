@@ -255,14 +255,15 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 /// Which exit code says what went wrong.
 fn exit_of(error: &anyhow::Error) -> Exit {
+    if let Some(exit) = sql::exit_of(error) {
+        return exit;
+    }
     let is = |what: fn(&(dyn std::error::Error + 'static)) -> bool| error.chain().any(what);
     let of_store = error.chain().find_map(|cause| cause.downcast_ref::<plimsoll_store::Error>());
     if is(|cause| cause.is::<Problems>() || cause.is::<plimsoll::config::OverrideError>()) {
         Exit::Configuration
     } else if is(|cause| cause.is::<scan::UsageError>() || cause.is::<demo::NotEmpty>()) {
         Exit::Usage
-    } else if let Some(exit) = sql::exit_of(error) {
-        exit
     } else if let Some(error) = of_store {
         match error {
             plimsoll_store::Error::OtherPipeline { .. } => Exit::Configuration,

@@ -53,16 +53,19 @@ impl Error {
         };
         match error.find_root() {
             DataFusionError::ResourcesExhausted(_) => Error::Memory(memory_bytes),
-            DataFusionError::Internal(text) => Error::Internal(first_line(text)),
+            DataFusionError::Internal(text) => Error::Internal(sentence(text)),
             DataFusionError::External(inner) => Error::Query(inner.to_string()),
-            root => Error::Query(first_line(&root.message())),
+            DataFusionError::SQL(error, _) => {
+                Error::Query(error.to_string().replace("sql parser error: ", ""))
+            }
+            root => Error::Query(sentence(&root.message())),
         }
     }
 }
 
-/// An engine's text without its backtrace and its request to file a bug.
-fn first_line(text: &str) -> String {
+/// An engine's text on one line, without its backtrace and its request to file a bug.
+fn sentence(text: &str) -> String {
     let text = text.split("\n\nbacktrace").next().unwrap_or(text);
     let text = text.split(".\nThis issue was likely").next().unwrap_or(text);
-    text.trim().trim_end_matches('.').to_owned()
+    text.trim().trim_end_matches('.').replace('\n', " ")
 }

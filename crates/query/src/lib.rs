@@ -98,7 +98,9 @@ impl Query {
 
     /// Answers one query.
     ///
-    /// Needs a runtime with its timer enabled; dropping the future stops the work.
+    /// Needs a runtime with its timer enabled; dropping the future stops the work. The store is
+    /// read, and rows are worked on, by the thread that polls: give it one of its own where others
+    /// must not wait.
     pub async fn run(&self, sql: &str, limits: &Limits) -> Result<Answer, Error> {
         match tokio::time::timeout(limits.time, self.answer(sql, limits)).await {
             Ok(answer) => answer,

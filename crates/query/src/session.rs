@@ -28,9 +28,19 @@ use crate::tables::TABLES;
 const CATALOG: &str = "plimsoll";
 const SCHEMA: &str = "public";
 
-/// Functions that are not there: the first three make texts of any length out of nothing, beyond
-/// the limit of memory; the others speak of the engine instead of the tables.
-const WITHHELD: [&str; 5] = ["repeat", "lpad", "rpad", "version", "input_file_name"];
+/// Functions that are not there: those that make texts or lists of any length out of nothing,
+/// beyond the limit of memory, and those that speak of the engine instead of the tables.
+const WITHHELD: [&str; 9] = [
+    "repeat",
+    "lpad",
+    "rpad",
+    "array_repeat",
+    "array_resize",
+    "range",
+    "generate_series",
+    "version",
+    "input_file_name",
+];
 
 /// An engine over `source`, for one query.
 pub(crate) fn open(source: &Arc<Source>, limits: &Limits) -> Result<SessionState> {

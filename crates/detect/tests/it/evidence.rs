@@ -107,5 +107,7 @@ fn a_holder_that_is_told_apart_later_is_not_counted_twice() {
     let rows: Vec<_> = steps.iter().flat_map(|step| &step.evidence.panes).collect();
     let told = steps.iter().map(|step| step.transitions[0].change).collect::<Vec<_>>();
     assert_eq!(told, [Change::Opened, Change::Resolved]);
-    assert_eq!(level(rows), 24 * 30 + 40);
+    // Before the refusal at 115 says anew what the rest holds.
+    let before = rows.into_iter().filter(|row| row.pane.0 < START + 110);
+    assert_eq!(level(before), 24 * 30 + 40);
 }

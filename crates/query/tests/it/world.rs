@@ -82,7 +82,7 @@ fn fill(folder: &Path) {
         lives: vec![life(None)],
         ..Evidence::default()
     };
-    commit(&mut store, &[opened.clone()], evidence);
+    commit(&mut store, std::slice::from_ref(&opened), evidence);
     let evidence = Evidence {
         panes: vec![pane(7, 10, "web", 31), pane(7, 60, "issuer", 90)],
         ..Evidence::default()
