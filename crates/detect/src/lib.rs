@@ -54,6 +54,7 @@ pub mod history;
 pub mod judge;
 pub mod ledger;
 pub mod levels;
+pub mod lives;
 pub mod panes;
 pub mod refusal;
 pub mod season;

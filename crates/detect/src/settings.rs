@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::detector::Switch;
 use crate::growth::GrowthSettings;
+use crate::lives::across::AcrossSettings;
+use crate::lives::not_back::NotBackSettings;
+use crate::lives::within::WithinSettings;
 use crate::refusal::RefusalSettings;
 
 /// What a judge needs to know of its pipeline.
@@ -77,6 +80,12 @@ pub struct Detectors {
     pub growth_to_limit: Switch<GrowthSettings>,
     /// Refusals at the hard limit.
     pub refusal_at_limit: Switch<RefusalSettings>,
+    /// Growth of memory within a life.
+    pub growth_within_life: Switch<WithinSettings>,
+    /// Growth of memory across lives.
+    pub growth_across_lives: Switch<AcrossSettings>,
+    /// Instances that do not come back.
+    pub not_back: Switch<NotBackSettings>,
 }
 
 /// What the units of a resource are called. The list is closed.
