@@ -6,7 +6,8 @@ use plimsoll_model::detail::AcrossLives;
 use plimsoll_model::{Detail, Finding, Kind, Release, Second, Severity, Time};
 use serde::{Deserialize, Serialize};
 
-use super::fit::{self, Line};
+use super::fit::Line;
+use super::floors::Point;
 use super::ledger::{Ledger, Past, Service, median};
 use super::{Place, owner_of};
 
@@ -15,6 +16,9 @@ pub(crate) const WARM_UP: f64 = 0.1;
 
 /// The fewest lives from which growth is told.
 pub const LIVES_MIN: usize = 4;
+
+/// The fewest deploys between which lives must have grown.
+pub const GENERATIONS_MIN: usize = 3;
 
 /// The chance with which lives that do not grow may look as if they did on average.
 const CHANCE: f64 = 1e-3;
@@ -147,11 +151,9 @@ fn measure(service: &Service) -> Vec<Measured<'_>> {
     for past in service.past.iter().filter(|past| past.uptime_s() >= usual / 4.0) {
         let points = past.points();
         let Some(line) = Line::through(&points, |point| point.low) else { continue };
-        let ratio = fit::second_half(&points).unwrap_or(1.0);
-        // Of slopes e and l of equal halves: l = e · ratio, and about e + l = 2 · slope.
-        let early = 2.0 * line.slope / (1.0 + ratio.clamp(0.0, 10.0));
-        let late = early * ratio;
-        lives.push(Measured { past, line, bend: late - early, late });
+        let bend = bend(&points).unwrap_or(0.0);
+        let late = line.slope + bend / 2.0;
+        lives.push(Measured { past, line, bend, late });
     }
     lives.sort_by(|a, b| (a.past.started, a.past.ended).cmp(&(b.past.started, b.past.ended)));
     lives
@@ -205,18 +207,54 @@ fn restarts_cure(all: &[Measured<'_>], since: &[Measured<'_>]) -> bool {
 const INSTANCE: plimsoll_model::Dimension = plimsoll_model::Dimension::ServiceInstanceId;
 
 /// Whether the lives may fill something up and stay below the limit. Rises over equal times that
-/// shrink by the ratio r add up to late · r / (1 − r) more; r is the smallest that the lives allow.
+/// shrink by the ratio r add up to late · r / (1 − r) more.
 fn fills_up(lives: &[Measured<'_>], limit: Option<f64>) -> bool {
-    let bends: Vec<f64> = lives.iter().map(|life| life.bend).collect();
+    // Siblings of one deploy see the same days: they are one opinion.
+    let mut bends: Vec<(Time, Vec<f64>)> = Vec::new();
+    for life in lives {
+        match bends.last_mut() {
+            Some((at, of)) if life.past.started.micros_since(*at) < 3_600_000_000 => {
+                of.push(life.bend);
+            }
+            _ => bends.push((life.past.started, vec![life.bend])),
+        }
+    }
+    if bends.len() < GENERATIONS_MIN {
+        return true;
+    }
+    let bends: Vec<f64> =
+        bends.iter().map(|(_, of)| of.iter().sum::<f64>() / of.len() as f64).collect();
     let (bend, error) = mean_and_error(&bends);
-    let margin = error * student(bends.len(), 0.9);
-    let Some(limit) = limit else { return bend + margin < 0.0 };
+    let Some(limit) = limit else {
+        return bend + error * student(bends.len(), 0.9) < 0.0;
+    };
     let late = lives.iter().map(|life| life.late).sum::<f64>() / lives.len() as f64;
     let early = late - bend;
-    let ratio = ((late - margin / 2.0) / (early + margin / 2.0)).clamp(0.0, 0.999);
+    let ratio = (late / early).clamp(0.0, 0.999);
     let half_s = mean_uptime_s(lives) / 2.0;
     let end = lives.iter().map(|life| life.line.last).fold(0.0, f64::max);
     end + late * half_s * ratio / (1.0 - ratio) < limit
+}
+
+/// How much faster the later half of a life grows than the earlier half, bytes per second. What is
+/// compared are whole days, so that day and night are alike in both, and what lies between them is
+/// stretched to half a life; halves of a life that is too short for that.
+fn bend(points: &[Point]) -> Option<f64> {
+    let (first, last) = (points.first()?.at_s, points.last()?.at_s);
+    let span_s = last - first;
+    let days = (span_s / 172_800.0).floor().max(1.0) * 86_400.0;
+    let part_s = if span_s >= 1.25 * days { days } else { span_s / 2.0 };
+    let at = |at_s: f64| {
+        let next = points.iter().position(|point| point.at_s >= at_s).unwrap_or(points.len() - 1);
+        let (a, b) = (&points[next.saturating_sub(1)], &points[next]);
+        if b.at_s <= a.at_s {
+            return b.low;
+        }
+        a.low + (b.low - a.low) * ((at_s - a.at_s) / (b.at_s - a.at_s)).clamp(0.0, 1.0)
+    };
+    let early = (at(first + part_s) - at(first)) / part_s;
+    let late = (at(last) - at(last - part_s)) / part_s;
+    Some((late - early) * (span_s / 2.0) / (span_s - part_s))
 }
 
 fn mean_uptime_s(lives: &[Measured<'_>]) -> f64 {

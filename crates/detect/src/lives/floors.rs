@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn a_stretch_has_its_least_and_its_most() {
         let mut floors = Floors::default();
-        let at = |second| Time::from_seconds(1_700_000_000 + second);
+        let at = |second: i64| Time::from_seconds(1_700_000_000 + second);
         assert_eq!(1_700_000_000 % width_s(0), 0);
         assert_eq!(floors.take(at(0), 5.0), 0);
         assert_eq!(floors.take(at(7), 3.0), 0);

@@ -37,6 +37,9 @@ const GAPS_KEPT: usize = 5;
 /// How long an instance may be silent while that is not known, in seconds.
 const NOT_KNOWN_S: i64 = 900;
 
+/// How many sizes of falls are told apart.
+const FALLS: usize = 20;
+
 /// A fall of so much of what was gained is one.
 const FALL: f64 = 0.25;
 
@@ -74,9 +77,8 @@ pub(crate) struct Life {
     pub high: f64,
     /// The highest level that it came down from by and by.
     pub safe: f64,
-    last_fall: Option<Time>,
-    /// The longest time between two sudden falls, slowly forgotten.
-    pub cycle_s: f64,
+    /// When it last fell at once by at least 2^(20 + place) bytes: seconds since 1970.
+    falls: [u32; FALLS],
     /// When memory would run out, as last forecast.
     pub forecast: Option<Interval>,
 }
@@ -152,8 +154,9 @@ pub(crate) struct Service {
     pub keeps_names: bool,
     /// The highest level that a life came down from, or stayed at.
     pub safe: f64,
-    /// The longest time between two sudden falls of one life.
-    pub cycle_s: f64,
+    /// The longest time between two falls at once of one life, by their size as in its life;
+    /// slowly forgotten.
+    cycles_s: [f32; FALLS],
     /// The last gaps between samples, in seconds.
     gaps: VecDeque<f64>,
     samples: u64,
@@ -197,6 +200,11 @@ impl Service {
             self.missed += ((gap_s / usual).round() as u64).saturating_sub(1).min(10);
         }
         push(&mut self.gaps, gap_s, GAPS_KEPT);
+    }
+
+    /// The longest time between two falls of at least about `bytes`, in seconds; 0 if none is known.
+    pub fn cycle_s(&self, bytes: f64) -> f64 {
+        size_of(bytes).map_or(0.0, |size| f64::from(self.cycles_s[size]))
     }
 
     /// Whether a deploy may still be, or have been, the reason of an end at `end`.
@@ -412,7 +420,7 @@ impl Ledger {
                 vanished: 0,
                 keeps_names: false,
                 safe: 0.0,
-                cycle_s: 0.0,
+                cycles_s: [0.0; FALLS],
                 gaps: VecDeque::new(),
                 samples: 0,
                 missed: 0,
@@ -507,8 +515,7 @@ impl Ledger {
             base: f64::INFINITY,
             high: 0.0,
             safe: 0.0,
-            last_fall: None,
-            cycle_s: 0.0,
+            falls: [0; FALLS],
             forecast: None,
         });
     }
@@ -536,7 +543,6 @@ impl Ledger {
         let points = life.curve.points(super::across::WARM_UP);
         let stays = fit::second_half(&life.curve.points(0.0)).is_some_and(|ratio| ratio < 0.3);
         service.safe = service.safe.max(life.safe);
-        service.cycle_s = (0.95 * service.cycle_s).max(life.cycle_s);
         if stays && cause != EndCause::OutOfMemory {
             service.safe = service.safe.max(life.high);
         }
@@ -611,6 +617,7 @@ impl Ledger {
         if self.instances[place].life.is_none() {
             self.begin(instance, time, false, time);
         }
+        let service_place = self.instances[place].service as usize;
         let Some(life) = &mut self.instances[place].life else { return };
         if kind < life.kind {
             life.last = life.last.max(time);
@@ -620,10 +627,9 @@ impl Ledger {
             let (floors, curve) = (Floors::default(), Curve::default());
             *life = Life { kind, floors, curve, base: f64::INFINITY, high: 0.0, ..life.clone() };
         }
+        let service = &mut self.services[service_place];
+        life.note_fall(service, time, value);
         let complete = life.take(time, value);
-        let cycle_s = life.cycle_s;
-        let service = &mut self.services[self.instances[place].service as usize];
-        service.cycle_s = service.cycle_s.max(cycle_s);
         if time.micros_since(self.newest) > 1_000_000 * service.bound_s() / 2 {
             self.resumed = time;
         }
@@ -681,6 +687,19 @@ impl Ledger {
 }
 
 impl Life {
+    /// What fell at once was collected: such falls, and the time between them, are known by size.
+    fn note_fall(&mut self, service: &mut Service, time: Time, value: f64) {
+        let Some(largest) = size_of(self.level - value) else { return };
+        let now = u32::try_from(time.second().0).unwrap_or(u32::MAX);
+        let started = u32::try_from(self.started.second().0).unwrap_or(0);
+        for size in 0..=largest {
+            let since = self.falls[size].max(started);
+            let cycle_s = now.saturating_sub(since) as f32;
+            service.cycles_s[size] = (0.95 * service.cycles_s[size]).max(cycle_s);
+            self.falls[size] = now;
+        }
+    }
+
     /// Takes a value; tells which scales have a new complete stretch.
     fn take(&mut self, time: Time, value: f64) -> u8 {
         let before = self.level;
@@ -692,13 +711,8 @@ impl Life {
         self.high = self.high.max(value);
         let gained = self.high - self.base;
         if self.high - value >= FALL * gained && gained > 0.02 * self.high {
-            if before - value >= FALL * gained {
-                // At once: something was collected.
-                let since = self.last_fall.unwrap_or(self.started);
-                let cycle_s = time.micros_since(since) as f64 / 1e6;
-                self.cycle_s = (0.95 * self.cycle_s).max(cycle_s);
-                self.last_fall = Some(time);
-            } else {
+            // What falls at once was collected; it says nothing of how high is safe.
+            if before - value < FALL * gained {
                 self.safe = self.safe.max(self.high);
             }
             self.high = value;
@@ -706,6 +720,12 @@ impl Life {
         self.curve.take(time, value);
         self.floors.take(time, value)
     }
+}
+
+/// The class of a fall: 0 from 1 MiB on, each class twice as much as the one before.
+fn size_of(bytes: f64) -> Option<usize> {
+    let class = (bytes / 1_048_576.0).log2();
+    (class >= 0.0).then(|| (class as usize).min(FALLS - 1))
 }
 
 /// Whether the level tells of a restart that no row tells of: it fell after a silence, or after a

@@ -92,7 +92,6 @@ impl Within {
         let Some(life) = &own.life else { return };
         let limit = ledger.limit_of(instance, place.limit);
         let service = &ledger.services[own.service as usize];
-        let cycle_s = service.cycle_s;
         for scale in 0..SCALES as u8 {
             if complete & 1 << scale != 0 {
                 let width = width_s(scale.into()) as f64;
@@ -100,17 +99,17 @@ impl Within {
                 self.note(
                     instance,
                     scale,
-                    limit.and_then(|limit| rise(cycle_s, &points, width, limit)),
+                    limit.and_then(|limit| rise(service, &points, width, limit)),
                 );
             }
         }
-        if complete >> 2 != 0 {
+        if complete != 0 {
             let width = life.curve.width_s() as f64;
             let points = life.curve.points(super::across::WARM_UP);
             self.note(
                 instance,
                 WHOLE_LIFE,
-                limit.and_then(|limit| rise(cycle_s, &points, width, limit)),
+                limit.and_then(|limit| rise(service, &points, width, limit)),
             );
         }
         let best = self.best(instance, life);
@@ -209,13 +208,13 @@ impl Within {
 }
 
 /// Growth at one scale, or `None`: evidence, and none of the harmless shapes.
-fn rise(cycle_s: f64, points: &[Point], width_s: f64, limit: f64) -> Option<Rise> {
-    // Between two collections floors rise by themselves.
-    if width_s < 1.5 * cycle_s {
-        return None;
-    }
+fn rise(service: &Service, points: &[Point], width_s: f64, limit: f64) -> Option<Rise> {
     let line = Line::through(points, |point| point.low)?;
     let gained = line.slope * line.span_s;
+    // Between two collections floors rise by themselves.
+    if width_s < 1.5 * service.cycle_s(gained / 4.0) {
+        return None;
+    }
     if line.evidence() < EVIDENCE || fit::largest_jump(points, gained) > JUMP_MAX {
         return None;
     }

@@ -4,5 +4,6 @@ mod kafka;
 mod kill;
 mod leak;
 mod live;
+mod memory;
 mod postgres;
 mod spread;
