@@ -181,3 +181,91 @@ fn in_unit(seconds: f64, like: f64) -> (String, &'static str) {
         _ => (format!("{:.0}", seconds / DAY_S), "days"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use plimsoll_model::{Dimension, Severity, Time};
+
+    use super::*;
+
+    /// 2024-03-12T15:10:00Z.
+    const NOW: i64 = 1_710_256_200;
+
+    fn finding(kind: Kind, owner: (Dimension, &str), detail: Detail) -> Finding {
+        Finding {
+            kind,
+            resource: "web-memory".to_owned(),
+            unit: "bytes".to_owned(),
+            owner: Owner::Holder { dimension: owner.0, value: owner.1.to_owned() },
+            severity: Severity::Page,
+            since: Second(NOW - 3_600),
+            level: 3_980 << 20,
+            usable: Some(4_096 << 20),
+            owner_level: None,
+            owner_level_before: None,
+            growth_per_minute: Some(4.0 * MEBIBYTE / 60.0),
+            exhaustion: Some(Interval {
+                from: Time::from_seconds(NOW + 660),
+                to: Some(Time::from_seconds(NOW + 1_140)),
+            }),
+            release: None,
+            refused: 0,
+            doubts: Vec::new(),
+            detail: Some(detail),
+        }
+    }
+
+    fn across() -> AcrossLives {
+        AcrossLives {
+            growth_per_hour: 4.0 * MEBIBYTE,
+            growth_per_hour_interval: (3.4 * MEBIBYTE, 4.6 * MEBIBYTE),
+            lives_growing: 11,
+            lives: 11,
+            since_release: Some("7.6".to_owned()),
+            safe_uptime_s: Some((29.0 * DAY_S, 33.0 * DAY_S)),
+            restart_every_s: Some(2.4 * DAY_S),
+        }
+    }
+
+    const LIVES: &str = "web grows 4.0 (3.4-4.6) MiB per hour of uptime in 11 of 11 lives since 7.6, \
+                         hidden by restarts every 2.4 days; it survives 29-33 days of uptime (80 %).";
+
+    #[test]
+    fn growth_across_lives() {
+        let web = (Dimension::ServiceName, "web");
+        let finding = finding(Kind::GrowthAcrossLives, web, Detail::AcrossLives(across()));
+        assert_eq!(headline(&finding, Second(NOW)).unwrap(), LIVES);
+    }
+
+    #[test]
+    fn growth_within_a_life_that_others_explain() {
+        let within = WithinLife {
+            instance: "web-1".to_owned(),
+            since: Second(NOW - 600),
+            across: Some(across()),
+        };
+        let web = (Dimension::ServiceName, "web");
+        let finding = finding(Kind::GrowthWithinLife, web, Detail::WithinLife(within));
+        let expected = "web-1 uses 3980 of 4096 MiB and grows 4.0 MiB/h since 15:00:00; memory runs \
+                        out 15:21:00-15:29:00 (80 %). ";
+        assert_eq!(headline(&finding, Second(NOW)).unwrap(), format!("{expected}{LIVES}"));
+    }
+
+    #[test]
+    fn an_absence() {
+        let absence = NotBack {
+            last_seen: Time::from_seconds(NOW - 59),
+            cause: "out_of_memory".to_owned(),
+            usual_return_s: Some(14.0),
+            started_at: Some(Second(NOW - 59 - 31 * 86_400)),
+            forecast: None,
+        };
+        let web = (Dimension::ServiceInstanceId, "web-1");
+        let finding = finding(Kind::NotBack, web, Detail::NotBack(absence));
+        assert_eq!(
+            headline(&finding, Second(NOW)).unwrap(),
+            "web-1 died 15:09:01 out of memory (3980 of 4096 MiB, 31 days of uptime) and has not \
+             come back in 60 s (usual: 14 s)."
+        );
+    }
+}
