@@ -30,6 +30,8 @@ pub(crate) enum Witness {
     Refusal,
     /// Refusal at the limit of one account or database.
     NarrowRefusal(Dimension, String),
+    /// A detector of lives, about one program or instance of the resource.
+    Life(Kind, u32),
 }
 
 /// What one witness last said about an incident.
@@ -158,6 +160,7 @@ impl Book {
         .or_else(|| {
             of(&|incident| {
                 !is_narrow(witness)
+                    && !matches!(witness, Witness::Life(..))
                     && !incident.testimonies.iter().all(|known| is_narrow(&known.witness))
                     && (!is_named(owner) || !is_named(&incident.last.finding.owner))
             })

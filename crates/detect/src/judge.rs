@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use plimsoll_model::evidence::Evidence;
-use plimsoll_model::lives::LifeEvent;
+use plimsoll_model::lives::{LifeEvent, LifeRows};
 use plimsoll_model::{Change, IncidentId, OwnedHolder, RowKind, Second, Tick, Transition};
 use serde::{Deserialize, Serialize};
 
@@ -11,9 +11,10 @@ use crate::book::{Book, Rules, Witness};
 use crate::detector::Verdict;
 use crate::growth::Growth;
 use crate::ledger::{Ledger, forget_lives, remember_life};
+use crate::lives::{self, Lives};
 use crate::panes::Proof;
 use crate::refusal::Refusal;
-use crate::settings::{ResourceConfig, Settings};
+use crate::settings::{ResourceConfig, Settings, Unit};
 use crate::view::LifeMark;
 use crate::{Error, saved};
 
@@ -35,6 +36,8 @@ pub(crate) struct Resource {
     pub ledger: Ledger,
     growth: Option<Growth>,
     refusal: Refusal,
+    /// Its instances, if its units are bytes of memory.
+    lives: Lives,
 }
 
 /// What a judge knows besides its settings.
@@ -137,11 +140,20 @@ impl Judge {
                 RowKind::Sample => {
                     place = self.place_near(place, batch.samples.resource(index));
                     let Some(place) = place else { continue };
+                    let is_memory = self.configs[place].unit == Unit::Bytes;
+                    if is_memory || lives::is_of_lives(batch.samples.metric(index)) {
+                        self.state.resources[place].lives.sample(&batch.samples, index);
+                        continue;
+                    }
                     let ledger = &mut self.state.resources[place].ledger;
                     ledger.sample(&batch.samples, index, tick.second);
                 }
                 RowKind::Life => {
                     let lives = &batch.lives;
+                    self.observe_instance(lives, index);
+                    if matches!(lives.event(index), LifeEvent::Start | LifeEvent::End) {
+                        continue;
+                    }
                     let mark = LifeMark {
                         time: lives.time(index),
                         event: lives.event(index),
@@ -150,6 +162,17 @@ impl Judge {
                     };
                     self.observe_life(lives.resource(index), &mark);
                 }
+            }
+        }
+    }
+
+    /// Tells the resources that are memory what happened to an instance or a program.
+    fn observe_instance(&mut self, lives: &LifeRows, index: usize) {
+        let named = lives.resource(index);
+        for (resource, config) in self.state.resources.iter_mut().zip(&self.configs) {
+            let is_memory = config.unit == Unit::Bytes || resource.lives.is_seen();
+            if is_memory && named.is_none_or(|name| resource.ledger.name() == name) {
+                resource.lives.life(lives, index);
             }
         }
     }
@@ -195,8 +218,30 @@ impl Judge {
         Some(place)
     }
 
+    /// Decides about a resource whose instances are watched.
+    fn decide_lives(&mut self, place: usize, second: Second, step: &mut Step) {
+        let Resource { ledger, lives, .. } = &mut self.state.resources[place];
+        let memory = lives::Place {
+            resource: ledger.name(),
+            limit: self.configs[place].limit,
+            response_time: self.settings.response_time,
+        };
+        let verdicts = lives.step(&self.settings.detectors, &memory, second);
+        let Some(verdicts) = verdicts else { return };
+        let pause_s = self.settings.pause_seconds();
+        let grace_s = i64::try_from(self.settings.response_time.as_secs()).unwrap_or(i64::MAX);
+        let rules = Rules { pipeline: &self.settings.pipeline, pause_s, grace_s };
+        for transition in self.state.book.step(&rules, second, memory.resource, verdicts) {
+            step.evidence.extend(lives.evidence(&transition));
+            step.transitions.push(transition);
+        }
+    }
+
     fn decide(&mut self, place: usize, second: Second, step: &mut Step) {
-        let Resource { ledger, growth, refusal } = &mut self.state.resources[place];
+        if self.state.resources[place].lives.is_seen() {
+            return self.decide_lives(place, second, step);
+        }
+        let Resource { ledger, growth, refusal, .. } = &mut self.state.resources[place];
         ledger.end_tick(second);
         if !ledger.is_seen() {
             return;
@@ -254,7 +299,12 @@ impl Judge {
     /// the largest first.
     pub fn held(&self) -> impl Iterator<Item = Held<'_>> {
         self.places.values().map(|place| {
-            let ledger = &self.state.resources[*place].ledger;
+            let Resource { ledger, lives, .. } = &self.state.resources[*place];
+            if lives.is_seen() {
+                let (holders, usable) = lives.held(self.configs[*place].limit);
+                let held = holders.first().map_or(0, |(_, level)| *level);
+                return Held { resource: ledger.name(), held, usable, holders, doubts: 0 };
+            }
             let view = ledger.view(&self.configs[*place], Second::default());
             let mut holders: Vec<(&OwnedHolder, u64)> = (ledger.levels().iter())
                 .filter(|level| level.held > 0)
@@ -267,13 +317,14 @@ impl Judge {
     }
 
     /// How many rows, holders, sessions and findings went beyond a limit, by the limit's name.
-    pub fn beyond(&self) -> [(&'static str, u64); 4] {
+    pub fn beyond(&self) -> [(&'static str, u64); 5] {
         let ledgers = || self.state.resources.iter().map(|resource| &resource.ledger);
         [
             ("resources", self.state.beyond),
             ("holders", ledgers().map(Ledger::holders_beyond).sum()),
             ("sessions", ledgers().map(Ledger::sessions_beyond).sum()),
             ("incidents", self.state.book.beyond),
+            ("instances", self.state.resources.iter().map(|it| it.lives.ledger.beyond).sum()),
         ]
     }
 }
@@ -283,7 +334,8 @@ impl Judge {
 pub struct Held<'a> {
     /// Its name.
     pub resource: &'a str,
-    /// Units held by everybody.
+    /// Units held by everybody; of memory, by the instance that holds most, since each has a limit
+    /// of its own.
     pub held: u64,
     /// Units that can be held, if a limit is known.
     pub usable: Option<u64>,

@@ -56,6 +56,7 @@ pub mod history;
 pub mod judge;
 pub mod ledger;
 pub mod levels;
+pub mod lives;
 pub mod panes;
 mod proof;
 pub mod refusal;

@@ -1,9 +1,13 @@
 //! The words of a page: what, how far, since when, until when, who, what next.
 
+use crate::lives::sentence as lives;
 use plimsoll_model::{Dimension, Finding, Interval, Kind, Owner, Reason, Second, Time};
 
 /// One or two sentences about `finding` at the tick `as_of`.
 pub(crate) fn headline(finding: &Finding, as_of: Second) -> String {
+    if let Some(text) = lives::headline(finding, as_of) {
+        return text;
+    }
     let mut text = match (finding.kind, finding.usable) {
         (Kind::RefusalAtLimit, Some(_)) => refusal(finding, as_of),
         (Kind::RefusalAtLimit, None) => narrow_refusal(finding, as_of),
@@ -93,6 +97,9 @@ fn growing(finding: &Finding) -> String {
 
 /// What to do next.
 pub(crate) fn advice(finding: &Finding) -> String {
+    if let Some(text) = lives::advice(finding) {
+        return text;
+    }
     match (&finding.owner, &finding.release) {
         (_, _) if finding.kind == Kind::RefusalAtLimit && finding.usable.is_none() => {
             format!(
@@ -122,6 +129,9 @@ pub(crate) fn advice(finding: &Finding) -> String {
 
 /// The headline and the advice of an incident that is over.
 pub(crate) fn resolved(finding: &Finding, reason: Reason) -> (String, String) {
+    if let Some(texts) = lives::resolved(finding) {
+        return texts;
+    }
     let Finding { resource, owner, .. } = finding;
     let why = match reason {
         Reason::LevelReceded => "the level fell back",
@@ -148,7 +158,7 @@ fn name(owner: &Owner) -> &str {
 }
 
 /// `15:21:00-15:29:10`, or `after 15:21:00` if it has no end.
-fn span(interval: &Interval, as_of: Second) -> String {
+pub(crate) fn span(interval: &Interval, as_of: Second) -> String {
     let from = clock(interval.from, as_of);
     match interval.to {
         Some(to) => format!("{from}-{}", clock(to, as_of)),
@@ -157,7 +167,7 @@ fn span(interval: &Interval, as_of: Second) -> String {
 }
 
 /// `15:21:00`, with the date if it is not the day of `as_of`. UTC.
-fn clock(time: Time, as_of: Second) -> String {
+pub(crate) fn clock(time: Time, as_of: Second) -> String {
     let text = time.second().to_string();
     let today = as_of.to_string();
     match (text.split_once('T'), today.split_once('T')) {

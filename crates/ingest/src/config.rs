@@ -7,6 +7,7 @@ use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::map::MapConfig;
+use crate::otlp::config::OtlpConfig;
 use crate::timestamp::parse_zone;
 
 /// One source of a pipeline: topics or files whose records have one format.
@@ -37,7 +38,7 @@ pub struct SourceConfig {
     /// offset (`+03:00`). Times marked `UTC`, `GMT` or `Z` are UTC whatever stands here.
     #[serde(default = "utc")]
     pub timezone: String,
-    /// The resource that the records are about. `postgres_jsonlog` needs it; for `json` it stands
+    /// The resource that the records are about. Every format but `json` needs it; there it stands
     /// in for `map.resource`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,
@@ -65,6 +66,10 @@ pub struct SourceConfig {
     /// then reads the canonical form of context events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub map: Option<MapConfig>,
+    /// Which metrics of `format: otlp_proto` or `otlp_json` are read, beyond or instead of those
+    /// that are read anyway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub otlp: Option<OtlpConfig>,
 }
 
 /// How a record is understood.
@@ -75,6 +80,10 @@ pub enum Format {
     PostgresJsonlog,
     /// One JSON object per line, understood by `map`.
     Json,
+    /// OTLP metrics in protobuf, one request per record of Kafka.
+    OtlpProto,
+    /// OTLP metrics in JSON, one request per record or line.
+    OtlpJson,
 }
 
 /// What the records are for.
@@ -123,6 +132,11 @@ impl SourceConfig {
         match self.format {
             Format::PostgresJsonlog => self.validate_postgres(&mut problems),
             Format::Json => self.validate_json(&mut problems),
+            Format::OtlpProto | Format::OtlpJson => self.validate_otlp(&mut problems),
+        }
+        if self.otlp.is_some() && !matches!(self.format, Format::OtlpProto | Format::OtlpJson) {
+            problems
+                .push("has `otlp`, which belongs to `format: otlp_proto` or `otlp_json`".into());
         }
         problems
     }
@@ -136,6 +150,26 @@ impl SourceConfig {
         }
         if self.role == Role::Context {
             problems.push("has `role: context`, but a database's log is data".into());
+        }
+    }
+
+    fn validate_otlp(&self, problems: &mut Vec<String>) {
+        if self.resource.is_none() {
+            problems.push("needs `resource`: the name of the memory that it measures".into());
+        }
+        if self.map.is_some() {
+            problems.push("has a `map`, which belongs to `format: json`".into());
+        }
+        if self.role == Role::Context {
+            problems.push("has `role: context`, but metrics are data".into());
+        }
+        if self.format == Format::OtlpProto && !self.file.is_empty() {
+            problems.push(
+                "reads protobuf from a file, which has no lines; use `otlp_json`, or Kafka".into(),
+            );
+        }
+        if let Some(otlp) = &self.otlp {
+            otlp.validate(problems);
         }
     }
 
@@ -163,7 +197,9 @@ fn max_ahead() -> Duration {
 }
 
 /// A text, or a list of texts.
-fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+pub(crate) fn one_or_many<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<String>, D::Error> {
     struct OneOrMany;
     impl<'de> Visitor<'de> for OneOrMany {
         type Value = Vec<String>;

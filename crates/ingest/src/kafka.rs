@@ -15,7 +15,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 
-use crate::raw::LINE_BYTES_MAX;
+use crate::raw::RECORD_BYTES_MAX;
 use crate::{Error, RawBatch};
 
 /// The most records in one batch.
@@ -415,7 +415,7 @@ fn assign_again(
 
 fn push(batch: &mut RawBatch, message: &BorrowedMessage<'_>) {
     let payload = message.payload().unwrap_or_default();
-    if payload.len() > LINE_BYTES_MAX {
+    if payload.len() > RECORD_BYTES_MAX {
         batch.push_too_long(message.offset(), payload, payload.len() as u64);
     } else {
         batch.push(message.offset(), payload);

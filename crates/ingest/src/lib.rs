@@ -34,6 +34,7 @@ pub mod file;
 pub mod kafka;
 pub mod map;
 pub mod merge;
+pub mod otlp;
 pub mod parser;
 pub mod raw;
 pub mod timestamp;

@@ -9,8 +9,9 @@ use plimsoll_model::{Batch, Reject, RejectReason, Time};
 use crate::config::{Format, SourceConfig};
 use crate::error::Error;
 use crate::mapped::MappedDecoder;
+use crate::otlp::OtlpDecoder;
 use crate::postgres::PostgresDecoder;
-use crate::raw::{LINE_BYTES_MAX, RawBatch, RawRecord};
+use crate::raw::{LINE_BYTES_MAX, RECORD_BYTES_MAX, RawBatch, RawRecord};
 
 /// The deepest nesting of lists and objects that a record may have.
 pub const NESTING_MAX: usize = 32;
@@ -28,6 +29,8 @@ pub struct Parser {
 enum Decoder {
     Postgres(Box<PostgresDecoder>),
     Mapped(Box<MappedDecoder>),
+    OtlpProto(Box<OtlpDecoder>),
+    OtlpJson(Box<OtlpDecoder>),
 }
 
 /// The tables under construction.
@@ -98,6 +101,12 @@ impl Parser {
                 Decoder::Postgres(Box::new(PostgresDecoder::new(config).map_err(fail)?))
             }
             Format::Json => Decoder::Mapped(Box::new(MappedDecoder::new(config).map_err(fail)?)),
+            Format::OtlpProto => {
+                Decoder::OtlpProto(Box::new(OtlpDecoder::new(config).map_err(fail)?))
+            }
+            Format::OtlpJson => {
+                Decoder::OtlpJson(Box::new(OtlpDecoder::new(config).map_err(fail)?))
+            }
         };
         Ok(Parser { decoder, rows: Rows::default() })
     }
@@ -131,6 +140,9 @@ impl Parser {
     /// A record is one line; several, separated by newlines, are parsed one by one. What follows
     /// the last newline counts only if there is something.
     fn parse_record(&mut self, offset: i64, record: &[u8], batch: &mut Batch) {
+        if matches!(self.decoder, Decoder::OtlpProto(_)) {
+            return self.parse_line(offset, record, batch);
+        }
         let mut start = 0;
         for end in memchr::memchr_iter(b'\n', record) {
             self.parse_line(offset, &record[start..end], batch);
@@ -167,13 +179,19 @@ impl Parser {
     }
 
     fn decode(&mut self, offset: i64, line: &[u8]) -> Result<Meaning, Fault> {
+        if let Decoder::OtlpProto(decoder) = &self.decoder {
+            return decoder.decode_proto(line, offset, &mut self.rows);
+        }
         let line = line.trim_ascii();
         if line.is_empty() {
             return Ok(Meaning::Irrelevant);
         }
-        if line.len() > LINE_BYTES_MAX {
-            let detail =
-                format!("line has {} bytes; at most {LINE_BYTES_MAX} are parsed", line.len());
+        let bytes_max = match self.decoder {
+            Decoder::OtlpJson(_) => RECORD_BYTES_MAX,
+            _ => LINE_BYTES_MAX,
+        };
+        if line.len() > bytes_max {
+            let detail = format!("line has {} bytes; at most {bytes_max} are parsed", line.len());
             return Err(Fault::new(RejectReason::TooLong, detail));
         }
         let text = std::str::from_utf8(line).map_err(|error| {
@@ -190,6 +208,8 @@ impl Parser {
         match &mut self.decoder {
             Decoder::Postgres(decoder) => decoder.decode(text, offset, &mut self.rows),
             Decoder::Mapped(decoder) => decoder.decode(text, offset, &mut self.rows),
+            Decoder::OtlpJson(decoder) => decoder.decode_json(text, offset, &mut self.rows),
+            Decoder::OtlpProto(_) => Ok(Meaning::Irrelevant),
         }
     }
 }

@@ -7,6 +7,8 @@ mod growth_pages;
 mod growth_slow;
 mod growth_world;
 mod ledger;
+mod lives;
+mod lives_world;
 mod order;
 mod owner;
 mod refusal;

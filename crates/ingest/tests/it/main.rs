@@ -6,5 +6,6 @@ mod cuts;
 mod files;
 mod hostile;
 mod mapped;
+mod otlp;
 mod postgres;
 mod shown;

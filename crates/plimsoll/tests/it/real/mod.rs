@@ -6,6 +6,7 @@ mod kafka;
 mod kill;
 mod leak;
 mod live;
+mod memory;
 mod page;
 mod postgres;
 mod rules;
