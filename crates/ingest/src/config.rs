@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::haproxy::HaproxyConfig;
 use crate::map::MapConfig;
 use crate::timestamp::parse_zone;
 
@@ -16,6 +17,8 @@ use crate::timestamp::parse_zone;
 ///   db:      {kafka: pg-logs, format: postgres_jsonlog, timezone: UTC, resource: orders-db}
 ///   slots:   {kafka: [metrics, metrics-2], format: json, resource: orders-db,
 ///             map: {time: ts, holder: {service.instance.id: pod}, value: {used: active}}}
+///   edge:    {kafka: edge-log, format: haproxy_http, resource: gateway-slots,
+///             haproxy: {holder: {tenant: request.0}}}
 ///   deploys: {file: deploys.jsonl, format: json, role: context}
 /// ```
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -37,8 +40,8 @@ pub struct SourceConfig {
     /// offset (`+03:00`). Times marked `UTC`, `GMT` or `Z` are UTC whatever stands here.
     #[serde(default = "utc")]
     pub timezone: String,
-    /// The resource that the records are about. `postgres_jsonlog` needs it; for `json` it stands
-    /// in for `map.resource`.
+    /// The resource that the records are about. `postgres_jsonlog` and `haproxy_http` need it; for
+    /// `json` it stands in for `map.resource`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,
     /// How far records of one partition may be out of order; `0s` for a source that never is.
@@ -65,6 +68,9 @@ pub struct SourceConfig {
     /// then reads the canonical form of context events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub map: Option<MapConfig>,
+    /// Which part of a line of `format: haproxy_http` says what.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub haproxy: Option<HaproxyConfig>,
 }
 
 /// How a record is understood.
@@ -73,6 +79,8 @@ pub struct SourceConfig {
 pub enum Format {
     /// PostgreSQL's `log_destination = jsonlog` (15 and later).
     PostgresJsonlog,
+    /// HAProxy's `option httplog`, with captured headers.
+    HaproxyHttp,
     /// One JSON object per line, understood by `map`.
     Json,
 }
@@ -122,7 +130,11 @@ impl SourceConfig {
         }
         match self.format {
             Format::PostgresJsonlog => self.validate_postgres(&mut problems),
+            Format::HaproxyHttp => self.validate_haproxy(&mut problems),
             Format::Json => self.validate_json(&mut problems),
+        }
+        if self.haproxy.is_some() && self.format != Format::HaproxyHttp {
+            problems.push("has `haproxy`, which belongs to `format: haproxy_http`".into());
         }
         problems
     }
@@ -136,6 +148,18 @@ impl SourceConfig {
         }
         if self.role == Role::Context {
             problems.push("has `role: context`, but a database's log is data".into());
+        }
+    }
+
+    fn validate_haproxy(&self, problems: &mut Vec<String>) {
+        if self.resource.is_none() {
+            problems.push("needs `resource`: the name of the slots that it hands out".into());
+        }
+        if self.map.is_some() {
+            problems.push("has a `map`, which belongs to `format: json`".into());
+        }
+        if self.role == Role::Context {
+            problems.push("has `role: context`, but a balancer's log is data".into());
         }
     }
 
