@@ -1,6 +1,7 @@
 //! Any sink, for the loop that owns it.
 
 use arrow::array::RecordBatch;
+use plimsoll_model::evidence::Table;
 use plimsoll_model::{Delivery, Outcome};
 
 use crate::{ClickHouse, PagerDuty};
@@ -26,9 +27,9 @@ impl Sink {
     /// Makes one attempt. It ends soon after the sink's `timeout` at the latest (twice that, if a
     /// pager wants the event in its smallest form), whatever the receiver does.
     ///
-    /// `evidence` is the segment that the delivery names, if it names one: rows of
-    /// [`plimsoll_model::evidence::schema`]. Sinks of pages have no use for it.
-    pub async fn deliver(&self, delivery: &Delivery, evidence: Option<&RecordBatch>) -> Outcome {
+    /// `evidence` are the segments that the delivery names, as far as they are still there, each
+    /// with the rows of its table's schema. Sinks of pages have no use for them.
+    pub async fn deliver(&self, delivery: &Delivery, evidence: &[(Table, RecordBatch)]) -> Outcome {
         match self {
             Sink::PagerDuty(sink) => sink.deliver(delivery).await,
             Sink::ClickHouse(sink) => sink.deliver(delivery, evidence).await,

@@ -177,8 +177,11 @@ impl Book {
         }
         let reason = match (finding.kind, finding.usable) {
             (Kind::RefusalAtLimit, _) => Reason::LimitRefused,
-            (Kind::GrowthToLimit, Some(_)) => Reason::ExhaustionForecast,
-            (Kind::GrowthToLimit, None) => Reason::GrowthWithoutLimit,
+            (Kind::GrowthToLimit | Kind::GrowthWithinLife, Some(_)) => Reason::ExhaustionForecast,
+            (Kind::GrowthToLimit | Kind::GrowthWithinLife, None) => Reason::GrowthWithoutLimit,
+            (Kind::HeldOpen, _) => Reason::HoldTimeShifted,
+            (Kind::GrowthAcrossLives, _) => Reason::UptimeDebt,
+            (Kind::NotBack, _) => Reason::Absent,
         };
         let key = (finding.resource.clone(), finding.owner.clone());
         let hold_s = match self.resolved.remove(&key) {
@@ -198,6 +201,7 @@ impl Book {
             severity_peak: finding.severity,
             headline: sentence::headline(&finding, second),
             advice: sentence::advice(&finding),
+            proof: String::new(),
             finding: finding.clone(),
         };
         self.incidents.push(Incident {
@@ -249,6 +253,10 @@ impl Incident {
                 testimony.ended = Some(match testimony.finding.kind {
                     Kind::GrowthToLimit => Reason::GrowthEnded,
                     Kind::RefusalAtLimit => Reason::RefusalsEnded,
+                    Kind::HeldOpen => Reason::HoldTimesUsual,
+                    Kind::GrowthWithinLife => Reason::LifeEnded,
+                    Kind::GrowthAcrossLives => Reason::LivesSteady,
+                    Kind::NotBack => Reason::CameBack,
                 });
             }
         }
@@ -407,6 +415,7 @@ mod tests {
             release: None,
             refused: 0,
             doubts: Vec::new(),
+            detail: None,
         }
     }
 
@@ -449,8 +458,8 @@ mod tests {
 
     fn found(finding: Finding) -> Vec<(Witness, Verdict)> {
         let witness = match finding.kind {
-            Kind::GrowthToLimit => Witness::Growth,
             Kind::RefusalAtLimit => Witness::Refusal,
+            _ => Witness::Growth,
         };
         vec![(witness, Verdict::Found(finding))]
     }

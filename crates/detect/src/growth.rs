@@ -327,6 +327,7 @@ impl Growth {
             release: blame::release(suspect, view.lives, tolerance_s, window_s),
             refused: 0,
             doubts: view.doubts.to_vec(),
+            detail: None,
         };
         Open {
             finding,

@@ -26,7 +26,7 @@ pub struct Step {
     /// Changes of incidents, in order.
     pub transitions: Vec<Transition>,
     /// The proof of the transitions: rows that their incidents have not had yet.
-    pub evidence: Vec<Evidence>,
+    pub evidence: Evidence,
 }
 
 /// What is judged of one resource.
@@ -227,7 +227,7 @@ impl Judge {
         let rules = Rules { pipeline: &self.settings.pipeline, pause_s, grace_s };
         for transition in self.state.book.step(&rules, second, view.name, verdicts) {
             let proof = self.state.proofs.entry(transition.incident).or_default();
-            step.evidence.extend(ledger.evidence(proof, &transition));
+            step.evidence.panes.extend(ledger.evidence(proof, &transition));
             if transition.change == Change::Resolved {
                 self.state.proofs.remove(&transition.incident);
             }

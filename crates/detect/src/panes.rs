@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use plimsoll_model::evidence::{Evidence, PANE_SECONDS};
+use plimsoll_model::evidence::{self, PANE_SECONDS};
 use plimsoll_model::{OwnedHolder, Second, Transition};
 use serde::{Deserialize, Serialize};
 
@@ -151,7 +151,7 @@ impl Panes {
         transition: &Transition,
         levels: &[HolderLevel],
         held: u64,
-    ) -> Vec<Evidence> {
+    ) -> Vec<evidence::Pane> {
         let finding = &transition.finding;
         let Some(open) = self.open_pane(levels, held) else { return Vec::new() };
         if proof.through == Some(open.start) {
@@ -211,7 +211,7 @@ struct Writer<'a> {
     held: BTreeMap<u32, u64>,
     /// What the rest held in its newest row; `None` before the first pane.
     rest: Option<u64>,
-    rows: Vec<Evidence>,
+    rows: Vec<evidence::Pane>,
 }
 
 impl<'a> Writer<'a> {
@@ -263,8 +263,8 @@ impl<'a> Writer<'a> {
         self.rest = Some(rest_held);
     }
 
-    fn row(&self, pane: &Pane, holder: OwnedHolder, count: Count, held: u64) -> Evidence {
-        Evidence {
+    fn row(&self, pane: &Pane, holder: OwnedHolder, count: Count, held: u64) -> evidence::Pane {
+        evidence::Pane {
             incident: self.transition.incident,
             pane: pane.start,
             resource: self.transition.finding.resource.clone(),

@@ -172,6 +172,7 @@ impl Spell {
             release: None,
             refused: self.count,
             doubts: view.doubts.to_vec(),
+            detail: None,
         }
     }
 }

@@ -7,7 +7,7 @@ pub(crate) fn headline(finding: &Finding, as_of: Second) -> String {
     let mut text = match (finding.kind, finding.usable) {
         (Kind::RefusalAtLimit, Some(_)) => refusal(finding, as_of),
         (Kind::RefusalAtLimit, None) => narrow_refusal(finding, as_of),
-        (Kind::GrowthToLimit, _) => growth(finding, as_of),
+        (_, _) => growth(finding, as_of),
     };
     if !finding.doubts.is_empty() {
         text.push_str(" Doubts: ");
@@ -203,6 +203,7 @@ mod tests {
             }),
             refused: 0,
             doubts: Vec::new(),
+            detail: None,
         }
     }
 
@@ -243,6 +244,7 @@ mod tests {
                 growth_per_minute: Some(0.02),
                 exhaustion: Some(Interval { from: at(24 * 60), to: None }),
                 doubts: vec!["ledger 180, polled 210".to_owned()],
+                detail: None,
                 ..growth()
             },
             "180 of 197 usable connections of orders-db are in use, +1.2/h since 2024-03-11 \

@@ -96,6 +96,9 @@ pub enum Unit {
     Workers,
     /// Handles of an operating system.
     Handles,
+    /// Bytes of memory of each instance: `{memory: {limit: 2147483648}}`.
+    #[serde(rename = "memory")]
+    Bytes,
 }
 
 impl Unit {
@@ -107,6 +110,7 @@ impl Unit {
             Unit::Threads => "threads",
             Unit::Workers => "workers",
             Unit::Handles => "handles",
+            Unit::Bytes => "bytes",
         }
     }
 }

@@ -21,6 +21,11 @@ pub(crate) fn time_type() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
 }
 
+/// A builder for a dictionary-encoded text column.
+pub(crate) fn dictionary_builder() -> StringDictionaryBuilder<Int32Type> {
+    StringDictionaryBuilder::new()
+}
+
 /// A builder for a time column.
 pub(crate) fn time_builder() -> TimestampMicrosecondBuilder {
     TimestampMicrosecondBuilder::new().with_timezone("UTC")

@@ -35,8 +35,9 @@ pub enum Payload {
     Rows {
         /// The transitions, each with the moment of its decision.
         transitions: Vec<(Transition, Time)>,
-        /// The evidence segment that belongs to them, by its registered name.
-        segment: Option<String>,
+        /// The evidence segments that belong to them, by their registered names, at most one a
+        /// table.
+        segments: Vec<String>,
     },
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Dimension, Second, Time};
+use crate::{Detail, Dimension, Second, Time};
 
 /// The kinds of incident. The list is closed and changes only with a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -14,14 +14,36 @@ pub enum Kind {
     GrowthToLimit,
     /// The resource refuses at its hard limit: users are hurt now.
     RefusalAtLimit,
+    /// Sessions stay open longer than they did, and fill the resource.
+    HeldOpen,
+    /// An instance's memory grows and will reach its limit within this life.
+    GrowthWithinLife,
+    /// Every life of a program grows with its uptime; restarts hide it.
+    GrowthAcrossLives,
+    /// An instance ended and has not come back.
+    NotBack,
 }
 
 impl Kind {
+    /// Every kind.
+    pub const ALL: [Kind; 6] = [
+        Kind::GrowthToLimit,
+        Kind::RefusalAtLimit,
+        Kind::HeldOpen,
+        Kind::GrowthWithinLife,
+        Kind::GrowthAcrossLives,
+        Kind::NotBack,
+    ];
+
     /// The name in JSON, tables and receivers.
     pub const fn name(self) -> &'static str {
         match self {
             Kind::GrowthToLimit => "growth_to_limit",
             Kind::RefusalAtLimit => "refusal_at_limit",
+            Kind::HeldOpen => "held_open",
+            Kind::GrowthWithinLife => "growth_within_life",
+            Kind::GrowthAcrossLives => "growth_across_lives",
+            Kind::NotBack => "not_back",
         }
     }
 }
@@ -131,4 +153,6 @@ pub struct Finding {
     pub refused: u64,
     /// Why the numbers may be off: what the ledger does not know, in words; empty if nothing.
     pub doubts: Vec<String>,
+    /// What only findings of this kind say.
+    pub detail: Option<Detail>,
 }

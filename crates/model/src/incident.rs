@@ -100,6 +100,14 @@ pub enum Reason {
     GrowthWithoutLimit,
     /// Opened: the resource refuses.
     LimitRefused,
+    /// Opened: sessions begin and do not end.
+    CompletionsMissing,
+    /// Opened: sessions last longer than they did.
+    HoldTimeShifted,
+    /// Opened: lives grow with their uptime, and only restarts keep them below the limit.
+    UptimeDebt,
+    /// Opened: an instance has been gone for longer than its returns take.
+    Absent,
     /// Updated: the forecast incident has reached refusals.
     RefusalsBegan,
     /// Updated: it must be spoken of more loudly.
@@ -120,6 +128,14 @@ pub enum Reason {
     RefusalsEnded,
     /// Resolved: the resource restarted and every session ended.
     ResourceRestarted,
+    /// Resolved: sessions last as long as they usually do.
+    HoldTimesUsual,
+    /// Resolved: the life that grew has ended.
+    LifeEnded,
+    /// Resolved: newer lives do not grow.
+    LivesSteady,
+    /// Resolved: the instance is back, or another has taken its place.
+    CameBack,
 }
 
 impl Reason {
@@ -129,6 +145,10 @@ impl Reason {
             Reason::ExhaustionForecast => "exhaustion_forecast",
             Reason::GrowthWithoutLimit => "growth_without_limit",
             Reason::LimitRefused => "limit_refused",
+            Reason::CompletionsMissing => "completions_missing",
+            Reason::HoldTimeShifted => "hold_time_shifted",
+            Reason::UptimeDebt => "uptime_debt",
+            Reason::Absent => "absent",
             Reason::RefusalsBegan => "refusals_began",
             Reason::SeverityRaised => "severity_raised",
             Reason::OwnerNamed => "owner_named",
@@ -139,6 +159,10 @@ impl Reason {
             Reason::LevelReceded => "level_receded",
             Reason::RefusalsEnded => "refusals_ended",
             Reason::ResourceRestarted => "resource_restarted",
+            Reason::HoldTimesUsual => "hold_times_usual",
+            Reason::LifeEnded => "life_ended",
+            Reason::LivesSteady => "lives_steady",
+            Reason::CameBack => "came_back",
         }
     }
 }
@@ -170,6 +194,9 @@ pub struct Transition {
     pub headline: String,
     /// What to do next.
     pub advice: String,
+    /// SQL over the tables of evidence that reproduces the numbers of `finding`; empty while
+    /// there is no evidence.
+    pub proof: String,
 }
 
 #[cfg(test)]

@@ -36,6 +36,7 @@
 
 pub mod batch;
 pub mod delivery;
+pub mod detail;
 pub mod dimension;
 pub mod evidence;
 pub mod finding;
@@ -53,6 +54,7 @@ mod columns;
 
 pub use batch::Batch;
 pub use delivery::{Delivery, DeliveryState, Outcome, PageAction, Payload};
+pub use detail::Detail;
 pub use dimension::{Dimension, Holder, OwnedHolder};
 pub use finding::{Finding, Interval, Kind, Owner, Release, Severity};
 pub use incident::{Change, IncidentId, Reason, Transition};

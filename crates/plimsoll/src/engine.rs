@@ -12,6 +12,7 @@ use anyhow::Context;
 use plimsoll_detect::judge::{Judge, Step};
 use plimsoll_detect::settings::Settings;
 use plimsoll_ingest::merge::{Merge, MergeState, PartitionSettings};
+use plimsoll_model::evidence::Evidence;
 use plimsoll_model::{
     Batch, IncidentId, Mark, PartitionId, Payload, Reject, RejectReason, Second, Severity,
     SourceId, Time, Transition,
@@ -295,11 +296,11 @@ impl Engine {
         if caught_up && !stepped.more && self.planner.has_withheld() {
             let (orders, silent) = self.planner.release();
             stepped.silent = silent;
-            self.commit(Vec::new(), orders, Vec::new(), now, &mut stepped)?;
+            self.commit(Vec::new(), orders, Evidence::default(), now, &mut stepped)?;
         }
         let is_due = now.micros_since(self.committed_at) >= CHECKPOINT_EVERY.as_micros() as i64;
         if self.dirty && self.unsaved.is_none() && is_due {
-            self.commit(Vec::new(), Vec::new(), Vec::new(), now, &mut stepped)?;
+            self.commit(Vec::new(), Vec::new(), Evidence::default(), now, &mut stepped)?;
         }
         Ok(stepped)
     }
@@ -322,7 +323,7 @@ impl Engine {
         let mut stepped = Stepped::default();
         self.save_unsaved(now, &mut stepped)?;
         if self.unsaved.is_none() {
-            self.commit(Vec::new(), Vec::new(), Vec::new(), now, &mut stepped)?;
+            self.commit(Vec::new(), Vec::new(), Evidence::default(), now, &mut stepped)?;
         }
         match &self.unsaved {
             None => Ok(()),
@@ -339,7 +340,7 @@ impl Engine {
         &mut self,
         transitions: Vec<(Transition, Time)>,
         deliveries: Vec<NewDelivery>,
-        evidence: Vec<plimsoll_model::evidence::Evidence>,
+        evidence: Evidence,
         now: Time,
         stepped: &mut Stepped,
     ) -> anyhow::Result<()> {

@@ -436,6 +436,7 @@ mod tests {
                 }),
                 refused: 0,
                 doubts: Vec::new(),
+                detail: None,
             },
             headline: String::new(),
             advice: String::new(),

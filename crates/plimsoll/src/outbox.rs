@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
 use plimsoll_deliver::Backoff;
-use plimsoll_model::{Delivery, DeliveryState, Outcome, Time};
+use plimsoll_model::evidence::Table;
+use plimsoll_model::{Delivery, DeliveryState, Outcome, Payload, Time};
 use plimsoll_store::Store;
 
 use crate::fault::{Fault, is_planted};
@@ -39,6 +41,24 @@ pub fn next(
         delivery.key = format!("{}#{attempts}", delivery.key);
     }
     Ok(Some((delivery, attempts)))
+}
+
+/// The evidence that `delivery` names, by table. A segment that was given up because evidence took
+/// too much space is not waited for: the rest goes without it.
+pub fn evidence(
+    store: &Store,
+    delivery: &Delivery,
+) -> Result<Vec<(Table, RecordBatch)>, plimsoll_store::Error> {
+    let Payload::Rows { segments, .. } = &delivery.payload else { return Ok(Vec::new()) };
+    let snapshot = store.snapshot()?;
+    let mut evidence = Vec::with_capacity(segments.len());
+    for name in segments {
+        let entry = snapshot.segment_entry(name)?;
+        if let (Some(entry), Some(rows)) = (entry, snapshot.segment(name)?) {
+            evidence.push((entry.table, rows));
+        }
+    }
+    Ok(evidence)
 }
 
 /// Records what became of an attempt. When it returns, the answer is durable.

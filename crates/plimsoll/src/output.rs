@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use plimsoll_detect::Judge;
-use plimsoll_model::{Dimension, OwnedHolder, Owner, Second, Time, Transition};
+use plimsoll_model::{Detail, Dimension, OwnedHolder, Owner, Second, Time, Transition};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -41,6 +41,8 @@ struct Line<'a> {
     doubts: &'a [String],
     headline: &'a str,
     advice: &'a str,
+    detail: Option<&'a Detail>,
+    proof: &'a str,
 }
 
 impl<'a> Line<'a> {
@@ -81,6 +83,8 @@ impl<'a> Line<'a> {
             doubts: &finding.doubts,
             headline: &transition.headline,
             advice: &transition.advice,
+            detail: finding.detail.as_ref(),
+            proof: &transition.proof,
         }
     }
 }

@@ -61,7 +61,7 @@ impl Planner {
             orders.push(NewDelivery {
                 sink: CLICKHOUSE.to_owned(),
                 key: rows_key(first),
-                payload: Payload::Rows { transitions: transitions.to_vec(), segment: None },
+                payload: Payload::Rows { transitions: transitions.to_vec(), segments: Vec::new() },
                 with_evidence: evidence,
                 held: false,
             });

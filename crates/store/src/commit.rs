@@ -1,6 +1,6 @@
 //! [`Commit`]: what becomes durable together.
 
-use plimsoll_model::evidence::Evidence;
+use plimsoll_model::evidence::{Evidence, Table};
 use plimsoll_model::{
     Delivery, DeliveryState, IncidentId, Mark, PartitionId, Payload, Reject, RejectReason, Second,
     Time, Transition,
@@ -27,8 +27,8 @@ pub struct Commit {
     /// The state after `tick`; `checkpoint.tick` is `tick`. It must contain the effect of every
     /// mark of this and of earlier commits: the journal through `tick` is dropped with it.
     pub checkpoint: Option<Checkpoint>,
-    /// Rows that prove the transitions: they become one segment.
-    pub evidence: Vec<Evidence>,
+    /// Rows that prove the transitions: each table of them becomes one segment.
+    pub evidence: Evidence,
     /// Records that could not be used. A record that was rejected before is not counted again.
     pub rejects: Vec<Reject>,
     /// Rejects that were counted, not kept.
@@ -60,7 +60,7 @@ pub struct NewDelivery {
     pub key: String,
     /// What to say.
     pub payload: Payload,
-    /// Put the name of this commit's segment, if it has one, into the payload's rows.
+    /// Put the names of this commit's segments into the payload's rows.
     pub with_evidence: bool,
     /// Do not send it yet: its first state is [`DeliveryState::Held`].
     pub held: bool,
@@ -122,6 +122,8 @@ pub struct Ordered {
 pub struct SegmentEntry {
     /// The tick of the commit that registered it.
     pub tick: Second,
+    /// The table that its rows belong to.
+    pub table: Table,
     /// How many rows it has.
     pub rows: u64,
     /// The size of its file.

@@ -41,6 +41,15 @@ pub enum Error {
         /// The version that was found.
         found: u32,
     },
+    /// The data directory was written by a build before the first release. It was not touched.
+    #[error(
+        "data directory has format {found} of a build before the first release, this version \
+         reads {FORMAT_VERSION}; start with an empty directory, or use that build"
+    )]
+    OlderFormat {
+        /// The version that was found.
+        found: u32,
+    },
     /// The data directory belongs to another pipeline.
     #[error("data directory belongs to pipeline `{stored}`, not to `{given}`")]
     OtherPipeline {
@@ -105,6 +114,7 @@ impl Error {
         match self {
             Error::Locked { .. } | Error::Full { .. } | Error::Disk(_) => Retry::Later,
             Error::NewerFormat { .. }
+            | Error::OlderFormat { .. }
             | Error::OtherPipeline { .. }
             | Error::Poisoned { .. }
             | Error::Corrupt(_)

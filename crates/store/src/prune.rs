@@ -148,8 +148,8 @@ fn wanted_segments(transaction: &WriteTransaction) -> Result<BTreeSet<String>, E
             continue;
         }
         let (_, delivery): (Second, Delivery) = decode(order.value())?;
-        if let Payload::Rows { segment: Some(name), .. } = delivery.payload {
-            wanted.insert(name);
+        if let Payload::Rows { segments, .. } = delivery.payload {
+            wanted.extend(segments);
         }
     }
     Ok(wanted)

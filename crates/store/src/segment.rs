@@ -9,7 +9,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use plimsoll_model::Second;
-use plimsoll_model::evidence::{self, Evidence};
+use plimsoll_model::evidence::{Evidence, Table};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::{Error, SegmentEntry, tables};
@@ -23,19 +23,25 @@ pub(crate) const TEMPORARY_SUFFIX: &str = ".tmp";
 /// The rows of a segment in the row groups of one read. A segment is far smaller.
 const ROWS_PER_READ: usize = 65_536;
 
-/// The name of the segment of `rows`: the tick and a hash of the rows, so that deciding the same
-/// again gives the same name.
-pub(crate) fn name(tick: Second, rows: &[Evidence]) -> String {
-    format!("evidence-{}-{:032x}{SUFFIX}", tick.0, xxh3_128(&tables::encode(&rows)))
+/// The name of the segment of the rows of `table`: the tick and a hash of the rows, so that
+/// deciding the same again gives the same name.
+pub(crate) fn name(tick: Second, table: Table, evidence: &Evidence) -> String {
+    let rows = match table {
+        Table::Panes => tables::encode(&evidence.panes),
+        Table::Samples => tables::encode(&evidence.samples),
+        Table::Lives => tables::encode(&evidence.lives),
+        Table::Sessions => tables::encode(&evidence.sessions),
+    };
+    format!("{}-{}-{:032x}{SUFFIX}", table.name(), tick.0, xxh3_128(&rows))
 }
 
 /// The file of a segment, and its entry.
-pub(crate) fn encode(tick: Second, rows: &[Evidence]) -> (Vec<u8>, SegmentEntry) {
-    let batch = evidence::record_batch(rows);
-    let file = write(&batch).expect("writing to memory does not fail");
+pub(crate) fn encode(tick: Second, table: Table, evidence: &Evidence) -> (Vec<u8>, SegmentEntry) {
+    let file = write(&evidence.record_batch(table)).expect("writing to memory does not fail");
     let entry = SegmentEntry {
         tick,
-        rows: rows.len() as u64,
+        table,
+        rows: evidence.len(table) as u64,
         bytes: file.len() as u64,
         checksum: xxh3_64(&file),
     };

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use plimsoll_model::evidence::Table;
 use plimsoll_model::{DeliveryState, Second};
 use redb::{Builder, ConcurrencyMode, Database, Durability, ReadableDatabase, WriteTransaction};
 
@@ -104,31 +105,29 @@ impl Store {
     /// marks that stand in the journal are passed over, so that a commit can be repeated.
     /// Fails with [`Error::Conflict`] if a transition differs from the durable one of its name.
     pub fn commit(&mut self, commit: &Commit) -> Result<(), Error> {
-        let segment = self.guarded(|store| store.write_segment(commit))?;
+        let segments = self.guarded(|store| store.write_segments(commit))?;
         let fault = self.fault();
         if fault == Some(Fault::CheckpointFirst) {
             self.write(|transaction| transaction::advance(transaction, commit, fault))?;
         }
-        self.write(|transaction| {
-            transaction::commit(transaction, commit, segment.as_ref(), fault)
-        })?;
-        self.finish_planted(commit, segment.as_ref())
+        self.write(|transaction| transaction::commit(transaction, commit, &segments, fault))?;
+        self.finish_planted(commit, &segments)
     }
 
     /// What a planted fault has left for after the transaction.
     fn finish_planted(
         &mut self,
         commit: &Commit,
-        segment: Option<&(String, SegmentEntry)>,
+        segments: &[(String, SegmentEntry)],
     ) -> Result<(), Error> {
-        match (self.fault(), segment) {
-            (fault @ Some(Fault::OutboxLater), segment) => {
-                let name = segment.map(|(name, _)| name.as_str());
-                self.write(|transaction| transaction::order(transaction, commit, name, fault))
+        match self.fault() {
+            fault @ Some(Fault::OutboxLater) => {
+                self.write(|transaction| transaction::order(transaction, commit, segments, fault))
             }
-            (Some(Fault::SegmentRegisteredFirst), Some((name, _))) => {
-                self.put_file(name, &segment::encode(commit.tick, &commit.evidence).0)
-            }
+            Some(Fault::SegmentRegisteredFirst) => segments.iter().try_for_each(|(name, entry)| {
+                let (file, _) = segment::encode(commit.tick, entry.table, &commit.evidence);
+                self.put_file(name, &file)
+            }),
             _ => Ok(()),
         }
     }
@@ -248,20 +247,25 @@ impl Store {
         Ok(())
     }
 
-    /// Writes, syncs and renames the segment of `commit`, if it has evidence.
-    fn write_segment(&mut self, commit: &Commit) -> Result<Option<(String, SegmentEntry)>, Error> {
-        if commit.evidence.is_empty() {
-            return Ok(None);
+    /// Writes, syncs and renames the segments of `commit`, one for each table that has rows.
+    fn write_segments(&mut self, commit: &Commit) -> Result<Vec<(String, SegmentEntry)>, Error> {
+        let mut segments = Vec::new();
+        for table in Table::ALL {
+            if commit.evidence.len(table) == 0 {
+                continue;
+            }
+            let name = segment::name(commit.tick, table, &commit.evidence);
+            if let Some(known) = self.snapshot()?.segment_entry(&name)? {
+                segments.push((name, known));
+                continue;
+            }
+            let (file, entry) = segment::encode(commit.tick, table, &commit.evidence);
+            if self.fault() != Some(Fault::SegmentRegisteredFirst) {
+                self.put_file(&name, &file)?;
+            }
+            segments.push((name, entry));
         }
-        let name = segment::name(commit.tick, &commit.evidence);
-        if let Some(known) = self.snapshot()?.segment_entry(&name)? {
-            return Ok(Some((name, known)));
-        }
-        let (file, entry) = segment::encode(commit.tick, &commit.evidence);
-        if self.fault() != Some(Fault::SegmentRegisteredFirst) {
-            self.put_file(&name, &file)?;
-        }
-        Ok(Some((name, entry)))
+        Ok(segments)
     }
 
     /// Makes a file durable under `name`; before that, no file has the name.
@@ -359,6 +363,7 @@ pub(crate) fn read_format(disk: &dyn Disk) -> Result<Option<u32>, Error> {
     let text = String::from_utf8(disk.read(FORMAT_FILE)?).unwrap_or_default();
     match text.trim().parse::<u32>() {
         Ok(found) if found > FORMAT_VERSION => Err(Error::NewerFormat { found }),
+        Ok(found) if found < FORMAT_VERSION => Err(Error::OlderFormat { found }),
         Ok(found) => Ok(Some(found)),
         Err(_) => Err(Error::Corrupt(format!("file `{FORMAT_FILE}` must hold a number"))),
     }

@@ -8,9 +8,9 @@ use crate::Error;
 
 /// The version of everything stored in a data directory: file names, tables, keys, records.
 ///
-/// A store of a newer version is refused; one of an older version is read by the code that
-/// reads that version.
-pub const FORMAT_VERSION: u32 = 1;
+/// A store of another version is refused untouched. Version 1 was never released; from the first
+/// release on, one of an older version is read by the code that reads that version.
+pub const FORMAT_VERSION: u32 = 2;
 
 /// The first byte of every record: which encoding follows. 1 is postcard.
 const RECORD_VERSION: u8 = 1;

@@ -18,22 +18,22 @@ use crate::{Checkpoint, Commit, Decided, Error, NewDelivery, RejectsBeyond, Segm
 /// The most rejects that are kept of one partition; the ones with the lowest offsets go first.
 pub const REJECTS_KEPT_PER_PARTITION_MAX: usize = 1_000;
 
-/// Writes all of `commit`; `segment` is its evidence's name and entry.
+/// Writes all of `commit`; `segments` are the names and entries of its evidence.
 pub(crate) fn commit(
     transaction: &WriteTransaction,
     commit: &Commit,
-    segment: Option<&(String, SegmentEntry)>,
+    segments: &[(String, SegmentEntry)],
     fault: Option<Fault>,
 ) -> Result<(), Error> {
     for (transition, decided_at) in &commit.transitions {
         insert_transition(transaction, transition, *decided_at)?;
     }
-    if let Some((name, entry)) = segment {
-        let mut segments = transaction.open_table(tables::SEGMENTS)?;
-        segments.insert(name.as_str(), encode(entry).as_slice())?;
+    for (name, entry) in segments {
+        let mut table = transaction.open_table(tables::SEGMENTS)?;
+        table.insert(name.as_str(), encode(entry).as_slice())?;
     }
     if fault != Some(Fault::OutboxLater) {
-        order(transaction, commit, segment.map(|(name, _)| name.as_str()), fault)?;
+        order(transaction, commit, segments, fault)?;
     }
     for (sequence, state) in &commit.states {
         set_state(transaction, *sequence, state)?;
@@ -102,7 +102,7 @@ fn insert_transition(
 pub(crate) fn order(
     transaction: &WriteTransaction,
     commit: &Commit,
-    segment: Option<&str>,
+    segments: &[(String, SegmentEntry)],
     fault: Option<Fault>,
 ) -> Result<(), Error> {
     let mut next: u64 = single(transaction, meta::OUTBOX_NEXT)?.unwrap_or(0);
@@ -118,7 +118,7 @@ pub(crate) fn order(
             sequence: next,
             sink: new.sink.clone(),
             key: new.key.clone(),
-            payload: payload(new, segment),
+            payload: payload(new, segments),
         };
         let mut outbox = transaction.open_table(tables::OUTBOX)?;
         outbox.insert(next, encode(&(commit.tick, &delivery)).as_slice())?;
@@ -133,10 +133,10 @@ pub(crate) fn order(
     set_single(transaction, meta::OUTBOX_NEXT, &next)
 }
 
-fn payload(new: &NewDelivery, segment: Option<&str>) -> Payload {
+fn payload(new: &NewDelivery, segments: &[(String, SegmentEntry)]) -> Payload {
     let mut payload = new.payload.clone();
-    if let (true, Payload::Rows { segment: named, .. }) = (new.with_evidence, &mut payload) {
-        *named = segment.map(str::to_owned);
+    if let (true, Payload::Rows { segments: named, .. }) = (new.with_evidence, &mut payload) {
+        *named = segments.iter().map(|(name, _)| name.clone()).collect();
     }
     payload
 }

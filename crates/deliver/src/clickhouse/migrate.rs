@@ -27,13 +27,19 @@ macro_rules! migrations {
 }
 
 /// All files in order. A released file never changes: a change is a new file.
-const MIGRATIONS: [Migration; 6] = migrations![
-    1 "0001_incidents",
-    2 "0002_incident_events",
-    3 "0003_evidence",
-    4 "0004_incidents_now",
-    5 "0005_incident_events_once",
-    6 "0006_evidence_once",
+const MIGRATIONS: [Migration; 12] = migrations![
+    1 "0001_incident_rows",
+    2 "0002_incident_event_rows",
+    3 "0003_pane_rows",
+    4 "0004_sample_rows",
+    5 "0005_life_rows",
+    6 "0006_session_rows",
+    7 "0007_incidents",
+    8 "0008_incident_events",
+    9 "0009_panes",
+    10 "0010_samples",
+    11 "0011_lives",
+    12 "0012_sessions",
 ];
 
 /// Where the applied files are remembered.

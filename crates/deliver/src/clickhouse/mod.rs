@@ -2,6 +2,7 @@
 //!
 //! `deploy/clickhouse/` has the tables; `docs/receivers.md` says for people how they are filled.
 
+mod evidence;
 mod failure;
 mod migrate;
 mod rows;
@@ -10,13 +11,15 @@ use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use clickhouse::{Client, Compression, Row, RowWrite};
+use plimsoll_model::evidence::Table;
 use plimsoll_model::{Delivery, Outcome, Payload};
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{Error, Secret, address};
-use rows::{EvidenceRow, EvidenceRows, IncidentRow};
+use evidence::Block;
+use rows::IncidentRow;
 
 pub use migrate::Applied;
 
@@ -145,29 +148,21 @@ impl ClickHouse {
     /// Evidence goes first and the current state last: a reader who sees an incident finds its
     /// proof. If an attempt fails between tables, the repetition completes it.
     ///
-    /// `evidence` are the rows of the segment that the delivery names; all its transitions belong
-    /// to one pipeline. A named segment that is not handed over is waited for (`Later`).
+    /// `evidence` are the rows of the segments that the delivery names, as far as they are still
+    /// there; all its transitions belong to one pipeline.
     ///
     /// Rows are refused only if they can never be written: a page instead of rows, evidence that
-    /// has not the schema of [`plimsoll_model::evidence`], or evidence without any transition.
-    /// Everything else can be repaired at the server, so it is `Later`.
-    pub async fn deliver(&self, delivery: &Delivery, evidence: Option<&RecordBatch>) -> Outcome {
-        let Payload::Rows { transitions, segment } = &delivery.payload else {
+    /// has not the schema of its table, or evidence without any transition. Everything else can
+    /// be repaired at the server, so it is `Later`.
+    pub async fn deliver(&self, delivery: &Delivery, evidence: &[(Table, RecordBatch)]) -> Outcome {
+        let Payload::Rows { transitions, .. } = &delivery.payload else {
             let error = format!("sink `{}` takes rows, not pages", self.name);
             return Outcome::Refused { error };
-        };
-        if let (Some(segment), None) = (segment, evidence) {
-            let error = format!("evidence segment `{segment}` could not be read");
-            return Outcome::Later { after: None, error };
-        }
-        let evidence = match evidence.map(EvidenceRows::new).transpose() {
-            Ok(evidence) => evidence,
-            Err(error) => return Outcome::Refused { error },
         };
         // Evidence does not say its pipeline; all rows of a delivery belong to one.
         let pipeline = match transitions.first() {
             Some((transition, _)) => transition.pipeline.as_str(),
-            None if evidence.is_none() => return accepted(0, 0),
+            None if evidence.is_empty() => return accepted(0, 0),
             None => {
                 let error = "evidence without a transition belongs to no pipeline".to_owned();
                 return Outcome::Refused { error };
@@ -175,16 +170,24 @@ impl ClickHouse {
         };
         let events: Vec<IncidentRow> = transitions.iter().map(IncidentRow::new).collect();
         let states = rows::newest(&events);
-        let evidence = evidence.as_ref().map_or_else(Vec::new, |rows| rows.rows(pipeline));
+        let blocks: Result<Vec<Block>, String> =
+            evidence.iter().map(|(table, rows)| Block::new(*table, rows, pipeline)).collect();
+        let blocks = match blocks {
+            Ok(blocks) => blocks,
+            Err(error) => return Outcome::Refused { error },
+        };
+        let evidence_rows = blocks.iter().map(|block| block.rows).sum();
         let key = &delivery.key;
         let until = Instant::now() + self.timeout;
         let written = self.within(async {
-            self.insert::<EvidenceRow>("evidence", key, &evidence, until).await?;
-            self.insert::<IncidentRow>("incident_events", key, &events, until).await?;
-            self.insert::<IncidentRow>("incidents", key, &states, until).await
+            for block in blocks {
+                self.insert_block(key, block, until).await?;
+            }
+            self.insert::<IncidentRow>("incident_event_rows", key, &events, until).await?;
+            self.insert::<IncidentRow>("incident_rows", key, &states, until).await
         });
         match written.await {
-            Ok(()) => accepted(events.len(), evidence.len()),
+            Ok(()) => accepted(events.len(), evidence_rows),
             Err(error) => {
                 // The table may have changed since its columns were looked up.
                 self.tables.clear_cached_metadata().await;
@@ -207,17 +210,35 @@ impl ClickHouse {
             return Ok(());
         }
         let mut insert = self.tables.insert::<R>(table).await?;
-        // A block is ours alone: the server must neither gather it with others (asynchronous
-        // inserts) nor take it twice.
+        let rows_json = serde_json::to_vec(rows).expect("texts and numbers can be written as JSON");
         let left = Some(until.saturating_duration_since(Instant::now()));
-        insert = insert
-            .with_timeouts(left, left)
-            .with_setting("async_insert", "0")
-            .with_setting("insert_deduplicate", "1")
-            .with_setting("insert_deduplication_token", token(key, table, rows));
+        insert = insert.with_timeouts(left, left);
+        for (name, value) in ours_alone(key, table, &rows_json) {
+            insert = insert.with_setting(name, value);
+        }
         for row in rows {
             insert.write(row).await?;
         }
+        insert.end().await
+    }
+
+    async fn insert_block(
+        &self,
+        key: &str,
+        block: Block,
+        until: Instant,
+    ) -> clickhouse::error::Result<()> {
+        if block.rows == 0 {
+            return Ok(());
+        }
+        let (table, columns) = (block.target(), &block.columns);
+        let sql = format!("INSERT INTO {table} ({columns}) FORMAT ArrowStream");
+        let left = Some(until.saturating_duration_since(Instant::now()));
+        let mut insert = self.tables.insert_formatted_with(sql).with_timeouts(left, left);
+        for (name, value) in ours_alone(key, table, &block.stream) {
+            insert = insert.with_setting(name, value);
+        }
+        insert.send(block.stream.into()).await?;
         insert.end().await
     }
 
@@ -242,11 +263,20 @@ impl ClickHouse {
     }
 }
 
+/// The settings of an insert: a block is ours alone, so the server must neither gather it with
+/// others (asynchronous inserts) nor take it twice.
+fn ours_alone(key: &str, table: &str, rows: &[u8]) -> [(&'static str, String); 3] {
+    [
+        ("async_insert", "0".to_owned()),
+        ("insert_deduplicate", "1".to_owned()),
+        ("insert_deduplication_token", token(key, table, rows)),
+    ]
+}
+
 /// The name of a block at the server. A digest of its rows is part of it, so that two blocks that
 /// share a key by mistake (two data directories, one database) are both kept.
-fn token(key: &str, table: &str, rows: &[impl Serialize]) -> String {
-    let rows = serde_json::to_vec(rows).expect("texts and numbers can be written as JSON");
-    let digest = Sha256::digest(&rows);
+fn token(key: &str, table: &str, rows: &[u8]) -> String {
+    let digest = Sha256::digest(rows);
     let head: String = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
     format!("{key}/{table}/{head}")
 }

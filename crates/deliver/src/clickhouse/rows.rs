@@ -1,18 +1,16 @@
-//! Transitions and evidence as rows of our tables.
+//! Transitions as rows of our tables.
 
 use std::collections::BTreeMap;
 
-use arrow::array::{Array, AsArray, DictionaryArray, RecordBatch, StringArray};
-use arrow::datatypes::{Int32Type, TimestampMicrosecondType, UInt64Type};
 use clickhouse::Row;
-use plimsoll_model::{Owner, Time, Transition, evidence};
+use plimsoll_model::{Owner, Time, Transition};
 use serde::Serialize;
 
 /// The last moment that `DateTime64(6)` holds: 2299-12-31 23:59:59.999999. A later one (an
 /// interval that ends at the end of time) is written as this one.
 const LATEST_US: i64 = 10_413_791_999_999_999;
 
-/// One row of `incident_events` and of `incidents`. Fields and columns have the same names.
+/// One row of `incident_event_rows` and of `incident_rows`. Fields and columns have the same names.
 #[derive(Clone, Debug, PartialEq, Row, Serialize)]
 pub(super) struct IncidentRow<'a> {
     pipeline: &'a str,
@@ -46,6 +44,8 @@ pub(super) struct IncidentRow<'a> {
     doubts: &'a [String],
     headline: &'a str,
     advice: &'a str,
+    detail: String,
+    proof: &'a str,
 }
 
 impl<'a> IncidentRow<'a> {
@@ -90,6 +90,10 @@ impl<'a> IncidentRow<'a> {
             doubts: &finding.doubts,
             headline: &transition.headline,
             advice: &transition.advice,
+            detail: finding.detail.as_ref().map_or_else(String::new, |detail| {
+                serde_json::to_string(detail).expect("texts and numbers can be written as JSON")
+            }),
+            proof: &transition.proof,
         }
     }
 }
@@ -110,109 +114,21 @@ fn micros(time: Time) -> i64 {
     time.as_micros().clamp(0, LATEST_US)
 }
 
-/// One row of `evidence`. An absent dimension is an empty text, as in the model.
-#[derive(Clone, Debug, PartialEq, Row, Serialize)]
-pub(super) struct EvidenceRow<'a> {
-    pipeline: &'a str,
-    incident: &'a str,
-    pane: i64,
-    resource: &'a str,
-    opened: u64,
-    closed: u64,
-    refused: u64,
-    held: u64,
-    tenant: &'a str,
-    service_name: &'a str,
-    service_version: &'a str,
-    service_instance_id: &'a str,
-    host_name: &'a str,
-    db_namespace: &'a str,
-    user_name: &'a str,
-    client_address: &'a str,
-    holder_key: u64,
-}
-
-/// An Arrow batch of [`evidence::schema`], checked.
-pub(super) struct EvidenceRows<'a>(&'a RecordBatch);
-
-impl<'a> EvidenceRows<'a> {
-    /// `batch`, or why it can never be written.
-    pub(super) fn new(batch: &'a RecordBatch) -> Result<EvidenceRows<'a>, String> {
-        // Names and types; a reader of Parquet may add metadata and nullability.
-        let same = |(a, b): (&arrow::datatypes::FieldRef, &arrow::datatypes::FieldRef)| {
-            a.name() == b.name() && a.data_type() == b.data_type()
-        };
-        let (given, wanted) = (batch.schema(), evidence::schema());
-        if given.fields().len() != wanted.fields().len()
-            || !given.fields().iter().zip(wanted.fields()).all(same)
-        {
-            return Err(format!("evidence has the columns {given:?}; it must have {wanted:?}"));
-        }
-        Ok(EvidenceRows(batch))
-    }
-
-    /// The rows in the batch's order.
-    pub(super) fn rows(&self, pipeline: &'a str) -> Vec<EvidenceRow<'a>> {
-        let words: [Words<'a>; 10] = std::array::from_fn(|i| Words::of(self.0, WORD_COLUMNS[i]));
-        let panes = self.0.column(1).as_primitive::<TimestampMicrosecondType>();
-        let counts: [_; 5] =
-            std::array::from_fn(|i| self.0.column(COUNT_COLUMNS[i]).as_primitive::<UInt64Type>());
-        let row = |i: usize| EvidenceRow {
-            pipeline,
-            incident: words[0].get(i),
-            pane: micros(Time::from_micros(panes.value(i))),
-            resource: words[1].get(i),
-            opened: counts[0].value(i),
-            closed: counts[1].value(i),
-            refused: counts[2].value(i),
-            held: counts[3].value(i),
-            tenant: words[2].get(i),
-            service_name: words[3].get(i),
-            service_version: words[4].get(i),
-            service_instance_id: words[5].get(i),
-            host_name: words[6].get(i),
-            db_namespace: words[7].get(i),
-            user_name: words[8].get(i),
-            client_address: words[9].get(i),
-            holder_key: counts[4].value(i),
-        };
-        (0..self.0.num_rows()).map(row).collect()
-    }
-}
-
-/// Where [`evidence::schema`] has its texts: incident, resource, the eight dimensions.
-const WORD_COLUMNS: [usize; 10] = [0, 2, 7, 8, 9, 10, 11, 12, 13, 14];
-
-/// Where it has its counts: opened, closed, refused, held, and the holder's key.
-const COUNT_COLUMNS: [usize; 5] = [3, 4, 5, 6, 15];
-
-/// A dictionary-encoded text column.
-struct Words<'a> {
-    keys: &'a DictionaryArray<Int32Type>,
-    values: &'a StringArray,
-}
-
-impl<'a> Words<'a> {
-    fn of(batch: &'a RecordBatch, column: usize) -> Words<'a> {
-        let keys = batch.column(column).as_dictionary::<Int32Type>();
-        Words { keys, values: keys.values().as_string::<i32>() }
-    }
-
-    fn get(&self, row: usize) -> &'a str {
-        self.keys
-            .key(row)
-            .filter(|key| self.values.is_valid(*key))
-            .map_or("", |key| self.values.value(key))
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use plimsoll_model::evidence::{Evidence, Table};
 
-    const INCIDENTS: &str = include_str!("../../../../deploy/clickhouse/0001_incidents.sql");
-    const EVENTS: &str = include_str!("../../../../deploy/clickhouse/0002_incident_events.sql");
-    const EVIDENCE: &str = include_str!("../../../../deploy/clickhouse/0003_evidence.sql");
+    use super::*;
+    use crate::clickhouse::evidence::Block;
+
+    const INCIDENTS: &str = include_str!("../../../../deploy/clickhouse/0001_incident_rows.sql");
+    const EVENTS: &str = include_str!("../../../../deploy/clickhouse/0002_incident_event_rows.sql");
+    const EVIDENCE: [(Table, &str); 4] = [
+        (Table::Panes, include_str!("../../../../deploy/clickhouse/0003_pane_rows.sql")),
+        (Table::Samples, include_str!("../../../../deploy/clickhouse/0004_sample_rows.sql")),
+        (Table::Lives, include_str!("../../../../deploy/clickhouse/0005_life_rows.sql")),
+        (Table::Sessions, include_str!("../../../../deploy/clickhouse/0006_session_rows.sql")),
+    ];
 
     /// The columns that a file creates and we fill: all but the one that the server fills.
     #[track_caller]
@@ -227,20 +143,10 @@ mod tests {
     fn rows_have_the_columns_of_their_tables() {
         check_columns(INCIDENTS, IncidentRow::COLUMN_NAMES);
         check_columns(EVENTS, IncidentRow::COLUMN_NAMES);
-        check_columns(EVIDENCE, EvidenceRow::COLUMN_NAMES);
-    }
-
-    #[test]
-    fn evidence_is_read_by_the_schemas_own_names() {
-        let schema = evidence::schema();
-        let name = |column: &usize| schema.field(*column).name().as_str();
-        let words: Vec<&str> = WORD_COLUMNS.iter().map(name).collect();
-        let counts: Vec<&str> = COUNT_COLUMNS.iter().map(name).collect();
-        assert_eq!(words[..2], ["incident", "resource"]);
-        let dimensions = plimsoll_model::Dimension::ALL.map(|dimension| dimension.column());
-        assert_eq!(words[2..], dimensions);
-        assert_eq!(counts, ["opened", "closed", "refused", "held", "holder_key"]);
-        assert_eq!(name(&1), "pane");
+        for (table, sql) in EVIDENCE {
+            let block = Block::new(table, &Evidence::default().record_batch(table), "p").unwrap();
+            check_columns(sql, &block.columns.split(", ").collect::<Vec<_>>());
+        }
     }
 
     #[test]

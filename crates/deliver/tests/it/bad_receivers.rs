@@ -68,13 +68,13 @@ fn check_at(url: String, expected: [&str; 2]) {
         ),
         (
             Sink::from(ClickHouse::new("history", tables).unwrap()),
-            deliveries::rows("k", &transitions, None),
+            deliveries::rows("k", &transitions, &[]),
         ),
     ];
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     for ((sink, delivery), expected) in attempts.iter().zip(expected) {
         let began = Instant::now();
-        let outcome = runtime.block_on(sink.deliver(delivery, None));
+        let outcome = runtime.block_on(sink.deliver(delivery, &[]));
         assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
         let (word, text) = match outcome {
             Outcome::Accepted { answer } => ("accepted", answer),

@@ -1,6 +1,7 @@
 //! Deliveries to send.
 
-use plimsoll_model::evidence::{self, Evidence};
+use arrow::array::RecordBatch;
+use plimsoll_model::evidence::{Evidence, Pane, Table};
 use plimsoll_model::{
     Change, Delivery, Dimension, Finding, Holder, IncidentId, Interval, Kind, Owner, PageAction,
     Payload, Reason, Release, Second, Severity, Time, Transition,
@@ -29,6 +30,7 @@ pub fn transition(sequence: u32, change: Change) -> Transition {
         headline: "issuer 2.14 holds 148 of 197 usable connections; they run out 15:21-15:29."
             .into(),
         advice: "Roll back issuer 2.14.".into(),
+        proof: String::new(),
     }
 }
 
@@ -56,6 +58,7 @@ fn finding() -> Finding {
         }),
         refused: 0,
         doubts: vec!["3 sessions are older than the log".into()],
+        detail: None,
     }
 }
 
@@ -78,8 +81,8 @@ pub fn page(action: PageAction) -> Delivery {
     }
 }
 
-/// An order to write these transitions, with the example's evidence if `segment` names it.
-pub fn rows(key: &str, transitions: &[Transition], segment: Option<&str>) -> Delivery {
+/// An order to write these transitions, with the example's evidence if `segments` names it.
+pub fn rows(key: &str, transitions: &[Transition], segments: &[&str]) -> Delivery {
     let decided = |transition: &Transition| (transition.clone(), transition.as_of.end());
     Delivery {
         sequence: 8,
@@ -87,18 +90,18 @@ pub fn rows(key: &str, transitions: &[Transition], segment: Option<&str>) -> Del
         key: key.into(),
         payload: Payload::Rows {
             transitions: transitions.iter().map(decided).collect(),
-            segment: segment.map(str::to_owned),
+            segments: segments.iter().map(|name| (*name).to_owned()).collect(),
         },
     }
 }
 
 /// Two panes of two holders: the issuer with a tenant, and one of whom nothing is known.
-pub fn evidence() -> arrow::array::RecordBatch {
+pub fn evidence() -> Vec<(Table, RecordBatch)> {
     let issuer = Holder::default()
         .with(Dimension::Tenant, "acme")
         .with(Dimension::ServiceName, "issuer")
         .to_owned();
-    let row = |pane: i64, holder: &plimsoll_model::OwnedHolder, held: u64| Evidence {
+    let row = |pane: i64, holder: &plimsoll_model::OwnedHolder, held: u64| Pane {
         incident: IncidentId(0x2a),
         pane: Second(OPENED_AT.0 + pane),
         resource: "ca-db".into(),
@@ -109,7 +112,12 @@ pub fn evidence() -> arrow::array::RecordBatch {
         held,
     };
     let nobody = Holder::default().to_owned();
-    let rows =
-        [row(0, &issuer, 100), row(0, &nobody, 12), row(10, &issuer, 148), row(10, &nobody, 12)];
-    evidence::record_batch(&rows)
+    let panes = vec![
+        row(0, &issuer, 100),
+        row(0, &nobody, 12),
+        row(10, &issuer, 148),
+        row(10, &nobody, 12),
+    ];
+    let evidence = Evidence { panes, ..Evidence::default() };
+    vec![(Table::Panes, evidence.record_batch(Table::Panes))]
 }

@@ -201,7 +201,7 @@ fn a_page_about_a_hostile_name_stays_within_the_limits() {
 
 #[test]
 fn rows_are_not_pages() {
-    let delivery = deliveries::rows("k", &[], None);
+    let delivery = deliveries::rows("k", &[], &[]);
     let sink = sink("http://127.0.0.1:1".into());
     assert!(matches!(block_on(sink.deliver(&delivery)), Outcome::Refused { .. }));
     assert_eq!(sink.body(&delivery), None);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use plimsoll_deliver::{ClickHouse, ClickHouseConfig, Error};
+use plimsoll_model::evidence::Table;
 use plimsoll_model::{Change, Interval, Outcome, Time};
 
 use crate::clickhouse::{ClickHouseFault, ClickHousePart};
@@ -42,20 +43,20 @@ fn migrations_are_applied_once_and_a_changed_one_is_an_error() {
     assert_eq!(part.query("SELECT count() FROM system.databases WHERE name = 'plimsoll'"), "0\n");
     let applied = runtime.block_on(sink.migrate(false)).unwrap();
     assert_eq!(applied, planned);
-    assert_eq!(applied.first().map(|file| file.name), Some("0001_incidents"));
+    assert_eq!(applied.first().map(|file| file.name), Some("0001_incident_rows"));
     assert_eq!(runtime.block_on(sink.migrate(false)).unwrap(), []);
     assert_eq!(runtime.block_on(sink.migrate(true)).unwrap(), []);
     let columns = "SELECT count() FROM system.columns WHERE database = 'plimsoll' \
-                   AND table IN ('incidents', 'incident_events', 'evidence') AND comment = ''";
+                   AND table IN ('incident_rows', 'incident_event_rows', 'pane_rows', 'sample_rows', 'life_rows', 'session_rows') AND comment = ''";
     assert_eq!(part.query(columns), "0\n");
 
     part.query(
         "INSERT INTO plimsoll.schema_migrations (version, name, checksum) \
-         VALUES (1, '0001_incidents', 'other')",
+         VALUES (1, '0001_incident_rows', 'other')",
     );
     let error = runtime.block_on(sink.migrate(false)).unwrap_err();
     assert!(matches!(error, Error::Schema(_)), "{error:?}");
-    assert!(error.to_string().contains("`0001_incidents.sql` was changed"), "{error}");
+    assert!(error.to_string().contains("`0001_incident_rows.sql` was changed"), "{error}");
 
     part.query(
         "INSERT INTO plimsoll.schema_migrations (version, name, checksum) \
@@ -71,26 +72,26 @@ fn rows_come_back_by_sql_and_a_repetition_adds_none() {
     let sink = sink(&part);
     let runtime = runtime();
     let opened = deliveries::transition(1, Change::Opened);
-    let first = deliveries::rows("block-1", &[opened], Some("segment-1"));
+    let first = deliveries::rows("block-1", &[opened], &["segment-1"]);
     let evidence = deliveries::evidence();
 
     // Before the tables exist nothing is lost, and the text says what to do.
-    let error = later(runtime.block_on(sink.deliver(&first, Some(&evidence))));
+    let error = later(runtime.block_on(sink.deliver(&first, &evidence)));
     assert!(error.contains("run `plimsoll clickhouse migrate`"), "{error}");
     runtime.block_on(sink.migrate(false)).unwrap();
 
     for _ in 0..3 {
-        assert_accepted(&runtime.block_on(sink.deliver(&first, Some(&evidence))));
+        assert_accepted(&runtime.block_on(sink.deliver(&first, &evidence)));
     }
-    let raw = "SELECT (SELECT count() FROM plimsoll.incidents), \
-               (SELECT count() FROM plimsoll.incident_events), \
-               (SELECT count() FROM plimsoll.evidence)";
+    let raw = "SELECT (SELECT count() FROM plimsoll.incident_rows), \
+               (SELECT count() FROM plimsoll.incident_event_rows), \
+               (SELECT count() FROM plimsoll.pane_rows)";
     // Counted without FINAL: the token alone has dropped the repetitions.
     assert_eq!(part.query(raw), "1\t1\t4\n");
     let shown = "SELECT pipeline, incident, sequence, change, reason, as_of, decided_at, owner, \
                  owner_dimension, owner_value, level, usable, growth_per_minute, \
                  exhaustion_from, exhaustion_to, release_version, deployed_at, doubts, is_open, \
-                 resolved_at FROM plimsoll.incidents_now";
+                 resolved_at FROM plimsoll.incidents";
     assert_eq!(
         part.query(shown),
         "issuance\t0000000000000000000000000000002a\t1\topened\texhaustion_forecast\t\
@@ -99,13 +100,13 @@ fn rows_come_back_by_sql_and_a_repetition_adds_none() {
          2024-03-11 15:29:00.000000\t2.14\t2024-03-11 14:58:00.000000\t\
          ['3 sessions are older than the log']\t1\t\\N\n"
     );
-    let level = "SELECT pane, sum(held) FROM plimsoll.evidence_once \
+    let level = "SELECT pane, sum(held) FROM plimsoll.panes \
                  WHERE pipeline = 'issuance' GROUP BY pane ORDER BY pane";
     let level = part.query(level);
     assert_eq!(level, "2024-03-11 15:12:00.000000\t112\n2024-03-11 15:12:10.000000\t160\n");
     let holders = "SELECT DISTINCT tenant, service_name, host_name, \
-                   holder_key = (SELECT any(holder_key) FROM plimsoll.evidence \
-                   WHERE tenant = 'acme') FROM plimsoll.evidence_once ORDER BY tenant";
+                   holder_key = (SELECT any(holder_key) FROM plimsoll.pane_rows \
+                   WHERE tenant = 'acme') FROM plimsoll.panes ORDER BY tenant";
     assert_eq!(part.query(holders), "\t\t\t0\nacme\tissuer\t\t1\n");
 
     // The rest of the story, in one block; then the first block again, outside any window.
@@ -114,18 +115,16 @@ fn rows_come_back_by_sql_and_a_repetition_adds_none() {
     endless.finding.exhaustion = Some(Interval { from: Time::EARLIEST, to });
     endless.headline = "a 'quoted'\ttext\u{0}with \\ everything".into();
     let rest = [endless, deliveries::transition(3, Change::Resolved)];
-    assert_accepted(
-        &runtime.block_on(sink.deliver(&deliveries::rows("block-2", &rest, None), None)),
-    );
+    assert_accepted(&runtime.block_on(sink.deliver(&deliveries::rows("block-2", &rest, &[]), &[])));
     let mut repeated = first;
     repeated.key = "block-1 after the window has passed".into();
-    assert_accepted(&runtime.block_on(sink.deliver(&repeated, Some(&evidence))));
-    let state = "SELECT sequence, change, is_open, resolved_at FROM plimsoll.incidents_now";
+    assert_accepted(&runtime.block_on(sink.deliver(&repeated, &evidence)));
+    let state = "SELECT sequence, change, is_open, resolved_at FROM plimsoll.incidents";
     assert_eq!(part.query(state), "3\tresolved\t0\t2024-03-11 15:14:00.000000\n");
-    let events = "SELECT sequence, change FROM plimsoll.incident_events_once ORDER BY sequence";
+    let events = "SELECT sequence, change FROM plimsoll.incident_events ORDER BY sequence";
     assert_eq!(part.query(events), "1\topened\n2\tupdated\n3\tresolved\n");
-    assert_eq!(part.query("SELECT count() FROM plimsoll.evidence_once"), "4\n");
-    let endless = "SELECT exhaustion_to, headline FROM plimsoll.incident_events_once \
+    assert_eq!(part.query("SELECT count() FROM plimsoll.panes"), "4\n");
+    let endless = "SELECT exhaustion_to, headline FROM plimsoll.incident_events \
                    WHERE sequence = 2";
     // The server's tab-separated format escapes what stands in the text.
     let text = r"a \'quoted\'\ttext\0with \\ everything";
@@ -141,17 +140,17 @@ fn an_answer_that_is_lost_costs_no_row_and_adds_none() {
     let sink = ClickHouse::new("history", config.clone()).unwrap();
     runtime.block_on(sink.migrate(false)).unwrap();
     let opened = deliveries::transition(1, Change::Opened);
-    let delivery = deliveries::rows("block-1", &[opened], Some("segment-1"));
+    let delivery = deliveries::rows("block-1", &[opened], &["segment-1"]);
     let evidence = deliveries::evidence();
-    let deliver = |sink: &ClickHouse| runtime.block_on(sink.deliver(&delivery, Some(&evidence)));
+    let deliver = |sink: &ClickHouse| runtime.block_on(sink.deliver(&delivery, &evidence));
 
     part.spoil(ClickHouseFault::Error, 1);
     assert!(later(deliver(&sink)).contains("Too many parts"));
-    assert_eq!(part.query("SELECT count() FROM plimsoll.evidence"), "0\n");
+    assert_eq!(part.query("SELECT count() FROM plimsoll.pane_rows"), "0\n");
 
     part.spoil(ClickHouseFault::DropAnswer, 1);
     later(deliver(&sink));
-    assert_eq!(part.query("SELECT count() FROM plimsoll.evidence"), "4\n");
+    assert_eq!(part.query("SELECT count() FROM plimsoll.pane_rows"), "4\n");
 
     config.timeout = Duration::from_secs(4);
     let hurried = ClickHouse::new("history", config).unwrap();
@@ -159,9 +158,9 @@ fn an_answer_that_is_lost_costs_no_row_and_adds_none() {
     assert!(later(deliver(&hurried)).contains("did not answer within 4s"));
 
     assert_accepted(&deliver(&sink));
-    let raw = "SELECT (SELECT count() FROM plimsoll.incidents), \
-               (SELECT count() FROM plimsoll.incident_events), \
-               (SELECT count() FROM plimsoll.evidence)";
+    let raw = "SELECT (SELECT count() FROM plimsoll.incident_rows), \
+               (SELECT count() FROM plimsoll.incident_event_rows), \
+               (SELECT count() FROM plimsoll.pane_rows)";
     assert_eq!(part.query(raw), "1\t1\t4\n");
 }
 
@@ -175,8 +174,8 @@ fn other_rows_under_the_same_key_are_kept() {
     for pipeline in ["issuance", "payments", "issuance"] {
         let mut opened = deliveries::transition(1, Change::Opened);
         opened.pipeline = pipeline.into();
-        let delivery = deliveries::rows("block-1", &[opened], None);
-        assert_accepted(&runtime.block_on(sink.deliver(&delivery, None)));
+        let delivery = deliveries::rows("block-1", &[opened], &[]);
+        assert_accepted(&runtime.block_on(sink.deliver(&delivery, &[])));
     }
     let pipelines = "SELECT pipeline FROM plimsoll.incident_events ORDER BY pipeline";
     assert_eq!(part.query(pipelines), "issuance\npayments\n");
@@ -189,13 +188,13 @@ fn a_server_that_comes_back_still_knows_the_block() {
     let sink = sink(&part);
     runtime.block_on(sink.migrate(false)).unwrap();
     let opened = deliveries::transition(1, Change::Opened);
-    let delivery = deliveries::rows("block-1", &[opened], None);
-    assert_accepted(&runtime.block_on(sink.deliver(&delivery, None)));
+    let delivery = deliveries::rows("block-1", &[opened], &[]);
+    assert_accepted(&runtime.block_on(sink.deliver(&delivery, &[])));
     part.stop();
-    later(runtime.block_on(sink.deliver(&delivery, None)));
+    later(runtime.block_on(sink.deliver(&delivery, &[])));
     part.restart();
-    assert_accepted(&runtime.block_on(sink.deliver(&delivery, None)));
-    assert_eq!(part.query("SELECT count() FROM plimsoll.incident_events"), "1\n");
+    assert_accepted(&runtime.block_on(sink.deliver(&delivery, &[])));
+    assert_eq!(part.query("SELECT count() FROM plimsoll.incident_event_rows"), "1\n");
 }
 
 #[test]
@@ -205,14 +204,12 @@ fn what_can_never_be_written_is_refused() {
     let sink = sink(&part);
     runtime.block_on(sink.migrate(false)).unwrap();
     let page = deliveries::page(plimsoll_model::PageAction::Trigger);
-    assert!(matches!(runtime.block_on(sink.deliver(&page, None)), Outcome::Refused { .. }));
-    let rows = deliveries::rows("k", &[], Some("segment-1"));
+    assert!(matches!(runtime.block_on(sink.deliver(&page, &[])), Outcome::Refused { .. }));
+    let rows = deliveries::rows("k", &[], &["segment-1"]);
     let strange = arrow::array::RecordBatch::new_empty(plimsoll_model::sessions::schema());
-    let outcome = runtime.block_on(sink.deliver(&rows, Some(&strange)));
+    let outcome = runtime.block_on(sink.deliver(&rows, &[(Table::Panes, strange)]));
     assert!(matches!(outcome, Outcome::Refused { .. }), "{outcome:?}");
     let proof = deliveries::evidence();
-    let outcome = runtime.block_on(sink.deliver(&rows, Some(&proof)));
+    let outcome = runtime.block_on(sink.deliver(&rows, &proof));
     assert!(matches!(outcome, Outcome::Refused { .. }), "{outcome:?}");
-    // A segment that the caller could not read is waited for.
-    assert!(later(runtime.block_on(sink.deliver(&rows, None))).contains("`segment-1`"));
 }

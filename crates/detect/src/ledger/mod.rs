@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use plimsoll_model::evidence::{Evidence, PANE_SECONDS};
+use plimsoll_model::evidence::{self, PANE_SECONDS};
 use plimsoll_model::samples::{SampleRows, metric};
 use plimsoll_model::sessions::{SessionEvent, SessionRows, refusal};
 use plimsoll_model::{Dimension, Second, Time, Transition};
@@ -130,7 +130,7 @@ impl Ledger {
     }
 
     /// The rows that prove `transition` and that its incident has not had yet.
-    pub fn evidence(&self, proof: &mut Proof, transition: &Transition) -> Vec<Evidence> {
+    pub fn evidence(&self, proof: &mut Proof, transition: &Transition) -> Vec<evidence::Pane> {
         self.panes.evidence(proof, transition, self.holders.levels(), self.held())
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use plimsoll_detect::panes::{EVIDENCE_HOLDERS_MAX, EVIDENCE_ROWS_MAX};
 use plimsoll_detect::{Step, Switch};
-use plimsoll_model::evidence::Evidence;
+use plimsoll_model::evidence::Pane;
 use plimsoll_model::{Change, Dimension};
 
 use crate::script::{START, run, settings};
@@ -16,7 +16,7 @@ fn judged(script: &str, until: i64) -> Vec<Step> {
 }
 
 /// The sum over the newest rows of all holders: the level at the end of the newest pane.
-fn level<'a>(rows: impl IntoIterator<Item = &'a Evidence>) -> u64 {
+fn level<'a>(rows: impl IntoIterator<Item = &'a Pane>) -> u64 {
     let mut newest = BTreeMap::new();
     for row in rows {
         newest.insert(&row.holder, row.held);
@@ -30,12 +30,12 @@ fn the_newest_rows_add_up_to_the_level_of_the_page() {
                   47 open a.4 web; 48 open a.5 batch; 49 refuse - web limit";
     let steps = judged(script, 60);
     let finding = &steps[0].transitions[0].finding;
-    assert_eq!((finding.level, level(&steps[0].evidence)), (4, 4));
-    let row = |row: &Evidence| {
+    assert_eq!((finding.level, level(&steps[0].evidence.panes)), (4, 4));
+    let row = |row: &Pane| {
         let service = row.holder.get(Dimension::ServiceName).unwrap_or("-").to_owned();
         (row.pane.0 - START, service, row.opened, row.closed, row.refused, row.held)
     };
-    let rows: Vec<_> = steps[0].evidence.iter().map(row).collect();
+    let rows: Vec<_> = steps[0].evidence.panes.iter().map(row).collect();
     let expected = [
         (0, "web", 1, 0, 0, 1),
         (0, "issuer", 1, 0, 0, 1),
@@ -56,7 +56,7 @@ fn the_newest_rows_add_up_to_the_level_of_the_page() {
 #[test]
 fn units_that_no_row_explains_are_the_row_without_a_holder() {
     let steps = judged("0 open a.1 web; 1 poll 41; 2 open a.2 web; 3 refuse - web limit", 9);
-    assert_eq!((steps[0].transitions[0].finding.level, level(&steps[0].evidence)), (42, 42));
+    assert_eq!((steps[0].transitions[0].finding.level, level(&steps[0].evidence.panes)), (42, 42));
 }
 
 #[test]
@@ -67,10 +67,10 @@ fn every_row_is_told_once_and_nothing_is_lost_between_two_tellings() {
     let steps = judged(script, 400);
     let changes: Vec<_> = steps.iter().map(|step| step.transitions[0].change).collect();
     assert_eq!(changes, [Change::Opened, Change::Resolved]);
-    let rows: Vec<&Evidence> = steps.iter().flat_map(|step| &step.evidence).collect();
+    let rows: Vec<&Pane> = steps.iter().flat_map(|step| &step.evidence.panes).collect();
     let places: BTreeSet<_> = rows.iter().map(|row| (&row.holder, row.pane)).collect();
     assert_eq!(places.len(), rows.len());
-    let sum = |count: fn(&Evidence) -> u64| rows.iter().map(|row| count(row)).sum::<u64>();
+    let sum = |count: fn(&Pane) -> u64| rows.iter().map(|row| count(row)).sum::<u64>();
     assert_eq!(sum(|row| row.opened), 2);
     assert_eq!(sum(|row| row.closed), 1);
     assert_eq!(sum(|row| row.refused), 4);
@@ -85,7 +85,7 @@ fn a_thousand_holders_are_told_in_a_bounded_number_of_rows() {
         script += &format!("{} open b.{session} app-{};", session % 100, session % 40);
     }
     let steps = judged(&(script + "100 refuse - web limit"), 109);
-    let evidence = &steps[0].evidence;
+    let evidence = &steps[0].evidence.panes;
     assert_eq!((steps[0].transitions[0].finding.level, level(evidence)), (2_000, 2_000));
     let holders: BTreeSet<_> = evidence.iter().map(|row| &row.holder).collect();
     assert!(holders.len() <= EVIDENCE_HOLDERS_MAX + 1, "{}", holders.len());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use plimsoll_console::Health;
 use plimsoll_deliver::{ClickHouse, PagerDuty, Sink};
-use plimsoll_model::{Delivery, Outcome, Payload};
+use plimsoll_model::{Delivery, Outcome};
 use plimsoll_store::Error;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -76,17 +76,12 @@ async fn attempt(
     attempts: u32,
     cancel: &CancellationToken,
 ) -> anyhow::Result<Option<Duration>> {
-    let evidence = match &delivery.payload {
-        Payload::Rows { segment: Some(segment), .. } => {
-            match with_store(&outlet.store, |store| store.segment(segment)) {
-                Err(Error::Full { .. }) => return Ok(Some(LOOK_EVERY)),
-                segment => segment?,
-            }
-        }
-        _ => None,
+    let evidence = match with_store(&outlet.store, |store| outbox::evidence(store, delivery)) {
+        Err(Error::Full { .. }) => return Ok(Some(LOOK_EVERY)),
+        evidence => evidence?,
     };
     let outcome = tokio::select! {
-        outcome = outlet.sink.deliver(delivery, evidence.as_ref()) => outcome,
+        outcome = outlet.sink.deliver(delivery, &evidence) => outcome,
         () = stopped_for(cancel, Duration::from_secs(4)) => return Ok(Some(LOOK_EVERY)),
     };
     super::gauges::delivery(name, &outcome);

@@ -222,10 +222,10 @@ impl Machine {
             let Some((delivery, attempts)) = outbox::next(&mut locked(store), sink)? else {
                 return Ok(());
             };
-            if let Payload::Rows { segment: Some(segment), .. } = &delivery.payload
-                && locked(store).segment(segment)?.is_none()
+            if let Payload::Rows { segments, .. } = &delivery.payload
+                && outbox::evidence(&locked(store), &delivery)?.len() < segments.len()
             {
-                self.outside.borrow_mut().violations.push(format!("{segment} is missing"));
+                self.outside.borrow_mut().violations.push(format!("{segments:?} is missing"));
             }
             let outcome = self.send(&delivery)?;
             outbox::record(&mut locked(store), &delivery, attempts, outcome, self.now(), 0)?;

@@ -53,7 +53,7 @@ fn commit_of(tick: i64) -> Commit {
     };
     if !transitions.is_empty() {
         commit.deliveries.push(rows(tick, &transitions));
-        commit.evidence = vec![evidence(1, tick), evidence(1, tick + 10)];
+        commit.evidence = evidence(1, &[tick, tick + 10]);
     }
     commit.transitions = transitions.into_iter().map(|t| (t, decided_at(tick))).collect();
     commit

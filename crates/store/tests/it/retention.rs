@@ -17,7 +17,7 @@ fn store(dir: &tempfile::TempDir, options: Options) -> Store {
             tick: Second(tick),
             deliveries: vec![page(&transition), rows(tick, std::slice::from_ref(&transition))],
             transitions: vec![(transition, decided_at(tick))],
-            evidence: vec![evidence(incident, tick)],
+            evidence: evidence(incident, &[tick]),
             ..Commit::default()
         };
         store.commit(&commit).expect("the disk is whole");

@@ -1,6 +1,7 @@
 //! What is put in comes back, also after the store was closed and opened.
 
-use plimsoll_model::{Change, DeliveryState, Mark, Payload, Second, evidence};
+use plimsoll_model::evidence::Table;
+use plimsoll_model::{Change, DeliveryState, Mark, Payload, Second};
 use plimsoll_store::{Commit, Error, Store};
 
 use crate::script::{self, checkpoint, decided_at, options, page, rows, transition};
@@ -12,7 +13,7 @@ fn opened_at_100() -> Commit {
         deliveries: vec![page(&opened), rows(100, std::slice::from_ref(&opened))],
         transitions: vec![(opened, decided_at(100))],
         marks: vec![Mark::Advance { until: Second(90) }],
-        evidence: vec![script::evidence(1, 100)],
+        evidence: script::evidence(1, &[100]),
         ..Commit::default()
     }
 }
@@ -33,12 +34,13 @@ fn a_commit_is_there_after_a_restart() {
     assert_eq!(recovered.outbox_next, 2);
     assert_eq!(store.next_deliveries("oncall", 10).unwrap().len(), 1);
     let to_tables = store.next_deliveries("clickhouse", 10).unwrap().remove(0);
-    let Payload::Rows { segment: Some(name), .. } = to_tables.delivery.payload else {
-        panic!("the rows name no segment");
+    let Payload::Rows { segments, .. } = to_tables.delivery.payload else {
+        panic!("tables get rows");
     };
-    let batch = store.segment(&name).unwrap().unwrap();
-    assert_eq!(batch, evidence::record_batch(&commit.evidence));
-    assert_eq!(store.segment("evidence-0").unwrap(), None);
+    let [name] = &segments[..] else { panic!("one table has rows: {segments:?}") };
+    let batch = store.segment(name).unwrap().unwrap();
+    assert_eq!(batch, commit.evidence.record_batch(Table::Panes));
+    assert_eq!(store.segment("panes-0").unwrap(), None);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Small values for tests.
 
-use plimsoll_model::evidence::Evidence;
+use plimsoll_model::evidence::{Evidence, Pane};
 use plimsoll_model::{
     Change, Finding, IncidentId, Kind, OwnedHolder, Owner, PageAction, Payload, Reason, Second,
     Severity, Time, Transition,
@@ -39,9 +39,11 @@ pub fn transition(incident: u128, sequence: u32, change: Change, tick: i64) -> T
             release: None,
             refused: 0,
             doubts: Vec::new(),
+            detail: None,
         },
         headline: "issuer holds 148 of 197 usable connections.".into(),
         advice: "Roll back.".into(),
+        proof: String::new(),
     }
 }
 
@@ -78,16 +80,21 @@ pub fn rows(tick: i64, transitions: &[Transition]) -> NewDelivery {
         key: format!("payments-{tick}"),
         payload: Payload::Rows {
             transitions: transitions.iter().map(decided).collect(),
-            segment: None,
+            segments: Vec::new(),
         },
         with_evidence: true,
         held: false,
     }
 }
 
-/// One row of evidence.
-pub fn evidence(incident: u128, tick: i64) -> Evidence {
-    Evidence {
+/// A pane for each of `ticks`.
+pub fn evidence(incident: u128, ticks: &[i64]) -> Evidence {
+    let panes = ticks.iter().map(|tick| pane(incident, *tick)).collect();
+    Evidence { panes, ..Evidence::default() }
+}
+
+fn pane(incident: u128, tick: i64) -> Pane {
+    Pane {
         incident: IncidentId(incident),
         pane: Second(tick),
         resource: "orders-db".into(),

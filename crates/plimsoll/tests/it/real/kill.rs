@@ -76,13 +76,13 @@ async fn fifty_kills_lose_and_repeat_nothing() {
     assert_same(&decided(&data).unwrap(), &expected);
     assert_eq!(opened_and_resolved(&receiver.alerts()), paged(&expected));
     let sql = "SELECT incident, sequence, change, reason, toUnixTimestamp(as_of), level, refused \
-               FROM plimsoll.incident_events_once ORDER BY as_of, incident, sequence";
+               FROM plimsoll.incident_events ORDER BY as_of, incident, sequence";
     assert_eq!(clickhouse.query(sql), rows(&expected));
-    let sql = "SELECT incident, sequence, is_open FROM plimsoll.incidents_now ORDER BY incident";
+    let sql = "SELECT incident, sequence, is_open FROM plimsoll.incidents ORDER BY incident";
     assert_eq!(clickhouse.query(sql), ends(&expected));
     let proven = stored(&data).unwrap().segments().unwrap();
     let proven: u64 = proven.iter().map(|(_, entry)| entry.rows).sum();
-    let sql = "SELECT count() FROM plimsoll.evidence_once";
+    let sql = "SELECT count() FROM plimsoll.panes";
     assert_eq!(clickhouse.query(sql).trim(), proven.to_string());
 }
 

@@ -152,7 +152,7 @@ impl Scene {
     }
 
     fn open_incidents(&self) -> String {
-        self.clickhouse.query("SELECT countIf(is_open) FROM plimsoll.incidents_now")
+        self.clickhouse.query("SELECT countIf(is_open) FROM plimsoll.incidents")
     }
 
     /// What the running program answers: alive, ready, and a page that Prometheus' own tool accepts.
@@ -177,30 +177,29 @@ impl Scene {
         let select = |sql: &str| self.clickhouse.query(sql);
         let incident = select(
             "SELECT pipeline, resource, severity_peak, owner_dimension, owner_value, release_service,
-                    release_version, change, is_open, refused > 0, usable FROM plimsoll.incidents_now",
+                    release_version, change, is_open, refused > 0, usable FROM plimsoll.incidents",
         );
         let expected =
             "estate\torders-db\tpage\tservice.name\tissuer\tissuer\t2.14\tresolved\t0\t1\t97\n";
         assert_eq!(incident, expected);
         let opening = select(
             "SELECT change, kind, severity, owner_value, release_version, exhaustion_from > as_of
-             FROM plimsoll.incident_events_once WHERE sequence = 1",
+             FROM plimsoll.incident_events WHERE sequence = 1",
         );
         assert_eq!(opening, "opened\tgrowth_to_limit\tpage\tissuer\t2.14\t1\n");
         let decided = select(
-            "SELECT toUnixTimestamp64Micro(decided_at) FROM plimsoll.incident_events_once WHERE sequence = 1",
+            "SELECT toUnixTimestamp64Micro(decided_at) FROM plimsoll.incident_events WHERE sequence = 1",
         );
         assert!(Time::from_micros(decided.trim().parse().unwrap()) < refused);
         // Sequences are 1, 2, 3 without gaps, and the last is the only resolved one.
         let events = select(
             "SELECT count() = max(sequence), countIf(change = 'opened'), countIf(change = 'resolved')
-             FROM plimsoll.incident_events_once",
+             FROM plimsoll.incident_events",
         );
         assert_eq!(events, "1\t1\t1\n");
         // At its height the issuer held more than everybody else together.
-        let evidence = select(
-            "SELECT max(held) > 50 FROM plimsoll.evidence_once WHERE service_name = 'issuer'",
-        );
+        let evidence =
+            select("SELECT max(held) > 50 FROM plimsoll.panes WHERE service_name = 'issuer'");
         assert_eq!(evidence, "1\n");
     }
 

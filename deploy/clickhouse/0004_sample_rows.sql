@@ -1,19 +1,16 @@
--- The proof of incidents: who held how many units over time, in panes of ten seconds.
+-- The proof of incidents: measured values, and floors and means that ledgers made of them.
 --
--- An incident has one row per pane and holder. The level at the end of a pane is the sum of `held`
--- over its holders. Repetitions fall together by the sorting key; the view `evidence_once` hides
--- them before that. The lifetime counts from the writing, so that history which is judged late is
--- not dropped.
-CREATE TABLE IF NOT EXISTS evidence
+-- Repetitions fall together by the sorting key; the view `samples` hides them before that. The
+-- lifetime counts from the writing, so that history which is judged late is not dropped.
+CREATE TABLE IF NOT EXISTS sample_rows
 (
     pipeline             LowCardinality(String) COMMENT 'the pipeline that judged, by its name in the configuration',
     incident             String                 COMMENT 'the incident that the row proves: incidents.incident',
-    pane                 DateTime64(6, 'UTC')   COMMENT 'start of the pane, event time; a pane is 10 seconds wide',
+    time                 DateTime64(6, 'UTC')   COMMENT 'when it was measured, event time',
     resource             LowCardinality(String) COMMENT 'the finite resource, by its name in the configuration',
-    opened               UInt64                 COMMENT 'units opened during the pane',
-    closed               UInt64                 COMMENT 'units closed during the pane',
-    refused              UInt64                 COMMENT 'requests refused during the pane',
-    held                 UInt64                 COMMENT 'units held at the end of the pane',
+    metric               LowCardinality(String) COMMENT 'what was measured: memory, limit',
+    value                Float64                COMMENT 'the value, in the unit of the next column',
+    unit                 LowCardinality(String) COMMENT 'the unit of the value: bytes',
     tenant               LowCardinality(String) COMMENT 'tenant of the holder; empty if unknown, as in the seven columns below',
     service_name         LowCardinality(String) COMMENT 'service.name of the holder: PostgreSQL application_name',
     service_version      LowCardinality(String) COMMENT 'service.version of the holder',
@@ -25,9 +22,9 @@ CREATE TABLE IF NOT EXISTS evidence
     holder_key           UInt64                 COMMENT 'XXH3-64 of the eight columns above; a lookup key, not shown to people',
     written_at           DateTime('UTC') DEFAULT now() COMMENT 'when the row was written, server time; its lifetime counts from here'
 )
-ENGINE = ReplacingMergeTree
-PARTITION BY toYYYYMM(pane)
-ORDER BY (pipeline, incident, pane, holder_key)
+ENGINE = ReplacingMergeTree(written_at)
+PARTITION BY toYYYYMM(time)
+ORDER BY (pipeline, incident, resource, metric, time, holder_key)
 TTL written_at + INTERVAL 90 DAY
 SETTINGS non_replicated_deduplication_window = 1000, ttl_only_drop_parts = 1
-COMMENT 'Use of resources around incidents, per holder and 10 s pane; read through evidence_once'
+COMMENT 'Values around incidents; read through samples'

@@ -1,7 +1,7 @@
 -- Every incident once, in its current state, with the moment of its end.
-CREATE VIEW IF NOT EXISTS incidents_now AS
+CREATE VIEW IF NOT EXISTS incidents AS
 SELECT
     *,
     change != 'resolved' AS is_open,
     if(change = 'resolved', as_of, NULL) AS resolved_at
-FROM incidents FINAL
+FROM incident_rows FINAL
