@@ -24,6 +24,10 @@ const RESOLVED_MAX: usize = 1_024;
 /// Who says it: an incident may be fed by several.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Witness {
+    /// Calls that do not end.
+    MissingCompletions,
+    /// Calls that take longer.
+    HoldTimeShift,
     /// Growth to the limit.
     Growth,
     /// Refusal of the whole resource.
@@ -179,6 +183,9 @@ impl Book {
             (Kind::RefusalAtLimit, _) => Reason::LimitRefused,
             (Kind::GrowthToLimit | Kind::GrowthWithinLife, Some(_)) => Reason::ExhaustionForecast,
             (Kind::GrowthToLimit | Kind::GrowthWithinLife, None) => Reason::GrowthWithoutLimit,
+            (Kind::HeldOpen, _) if witness == Witness::MissingCompletions => {
+                Reason::CompletionsMissing
+            }
             (Kind::HeldOpen, _) => Reason::HoldTimeShifted,
             (Kind::GrowthAcrossLives, _) => Reason::UptimeDebt,
             (Kind::NotBack, _) => Reason::Absent,
@@ -286,7 +293,7 @@ impl Incident {
     fn finding(&self) -> Option<Finding> {
         let heard = || self.testimonies.iter().filter(|testimony| testimony.ended.is_none());
         let strongest = heard().max_by_key(|testimony| {
-            (testimony.finding.severity, testimony.finding.kind == Kind::RefusalAtLimit)
+            (testimony.finding.severity, rank(testimony.finding.kind))
         })?;
         let mut finding = strongest.finding.clone();
         for testimony in heard() {
@@ -321,6 +328,9 @@ impl Incident {
     fn news(&self, rules: &Rules<'_>, second: Second, finding: &Finding) -> Option<Reason> {
         let told = &self.last.finding;
         if told.kind != finding.kind && finding.kind == Kind::RefusalAtLimit {
+            return Some(Reason::RefusalsBegan);
+        }
+        if finding.kind == Kind::HeldOpen && told.refused == 0 && finding.refused > 0 {
             return Some(Reason::RefusalsBegan);
         }
         if finding.severity > self.last.severity_peak {
@@ -372,9 +382,19 @@ impl Incident {
             return Reason::ResourceRestarted;
         }
         let loudest = self.testimonies.iter().max_by_key(|testimony| {
-            (testimony.finding.severity, testimony.finding.kind == Kind::RefusalAtLimit)
+            (testimony.finding.severity, rank(testimony.finding.kind))
         });
         loudest.and_then(|testimony| testimony.ended).unwrap_or(Reason::GrowthEnded)
+    }
+}
+
+/// Of findings that are equally loud the one with the most to say: calls that hang explain the
+/// refusals, and refusals are nearer to users than growth.
+fn rank(kind: Kind) -> u8 {
+    match kind {
+        Kind::HeldOpen => 2,
+        Kind::RefusalAtLimit => 1,
+        _ => 0,
     }
 }
 

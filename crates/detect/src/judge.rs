@@ -7,13 +7,11 @@ use plimsoll_model::lives::LifeEvent;
 use plimsoll_model::{Change, IncidentId, OwnedHolder, RowKind, Second, Tick, Transition};
 use serde::{Deserialize, Serialize};
 
-use crate::book::{Book, Rules, Witness};
-use crate::detector::Verdict;
-use crate::growth::Growth;
+use crate::book::{Book, Rules};
 use crate::ledger::{Ledger, forget_lives, remember_life};
 use crate::panes::Proof;
-use crate::refusal::Refusal;
 use crate::settings::{ResourceConfig, Settings};
+use crate::suite::Suite;
 use crate::view::LifeMark;
 use crate::{Error, saved};
 
@@ -33,8 +31,7 @@ pub struct Step {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Resource {
     pub ledger: Ledger,
-    growth: Option<Growth>,
-    refusal: Refusal,
+    suite: Suite,
 }
 
 /// What a judge knows besides its settings.
@@ -82,13 +79,7 @@ impl Judge {
             let name = judge.state.resources[place].ledger.name().to_owned();
             judge.configs.push(judge.config(&name));
             judge.places.insert(name, place);
-            let growth = &mut judge.state.resources[place].growth;
-            match judge.settings.growth() {
-                Some(settings) => {
-                    growth.iter_mut().for_each(|known| known.configure(settings.clone()))
-                }
-                None => *growth = None,
-            }
+            judge.state.resources[place].suite.configure(&judge.settings);
         }
         let names: Vec<String> = judge.settings.resources.keys().cloned().collect();
         for name in names {
@@ -196,33 +187,14 @@ impl Judge {
     }
 
     fn decide(&mut self, place: usize, second: Second, step: &mut Step) {
-        let Resource { ledger, growth, refusal } = &mut self.state.resources[place];
+        let Resource { ledger, suite } = &mut self.state.resources[place];
         ledger.end_tick(second);
         if !ledger.is_seen() {
             return;
         }
         let view = ledger.view(&self.configs[place], second);
+        let verdicts = suite.step(&self.settings, second, &view, ledger.refused());
         let pause_s = self.settings.pause_seconds();
-        let mut verdicts: Vec<(Witness, Verdict)> = Vec::new();
-        let mut grower = None;
-        if let Some(settings) = self.settings.growth() {
-            let growth = growth.get_or_insert_with(|| Growth::new(settings));
-            let verdict = growth.step(second, &view);
-            if let Verdict::Found(finding) = &verdict {
-                grower = Some(finding.owner.clone());
-            }
-            verdicts.push((Witness::Growth, verdict));
-        }
-        if let Some(settings) = self.settings.detectors.refusal_at_limit.on() {
-            let refused = ledger.refused();
-            let verdict = refusal.step(settings, pause_s, second, &view, refused, grower.as_ref());
-            verdicts.push((Witness::Refusal, verdict));
-            for ((dimension, value), verdict) in
-                refusal.step_narrow(settings, pause_s, second, &view, refused)
-            {
-                verdicts.push((Witness::NarrowRefusal(dimension, value), verdict));
-            }
-        }
         let grace_s = i64::try_from(self.settings.response_time.as_secs()).unwrap_or(i64::MAX);
         let rules = Rules { pipeline: &self.settings.pipeline, pause_s, grace_s };
         for transition in self.state.book.step(&rules, second, view.name, verdicts) {

@@ -46,14 +46,18 @@
 //! ```
 
 pub mod blame;
+pub mod calls;
 pub mod detector;
 pub mod explain;
 pub mod forecast;
 pub mod growth;
+pub mod held_open;
 pub mod history;
+pub mod hold_time_shift;
 pub mod judge;
 pub mod ledger;
 pub mod levels;
+pub mod missing_completions;
 pub mod panes;
 pub mod refusal;
 pub mod season;
@@ -64,6 +68,7 @@ pub mod view;
 mod book;
 mod saved;
 mod sentence;
+mod suite;
 
 pub use detector::{Switch, Verdict};
 pub use judge::{Held, Judge, Step};

@@ -1,10 +1,14 @@
 //! The words of a page: what, how far, since when, until when, who, what next.
 
-use plimsoll_model::{Dimension, Finding, Interval, Kind, Owner, Reason, Second, Time};
+use plimsoll_model::detail::HeldOpen;
+use plimsoll_model::{Detail, Dimension, Finding, Interval, Kind, Owner, Reason, Second, Time};
 
 /// One or two sentences about `finding` at the tick `as_of`.
 pub(crate) fn headline(finding: &Finding, as_of: Second) -> String {
     let mut text = match (finding.kind, finding.usable) {
+        (Kind::HeldOpen, _) if let Some(Detail::HeldOpen(detail)) = &finding.detail => {
+            held_open(finding, detail, as_of)
+        }
         (Kind::RefusalAtLimit, Some(_)) => refusal(finding, as_of),
         (Kind::RefusalAtLimit, None) => narrow_refusal(finding, as_of),
         (_, _) => growth(finding, as_of),
@@ -47,6 +51,74 @@ fn growth(finding: &Finding, as_of: Second) -> String {
         (None, None) => "no time can be given until a limit is seen".to_owned(),
     };
     format!("{holding}{growing} since {since}; {rest}; {end}.")
+}
+
+/// `tenant acme holds 61 % of 400 slots of gateway (normally 7 %); its rate is unchanged (9.8/s,
+/// usually 10.1), its calls hang …`.
+fn held_open(finding: &Finding, detail: &HeldOpen, as_of: Second) -> String {
+    let Finding { resource, unit, level, owner, .. } = finding;
+    let own = finding.owner_level.unwrap_or(0);
+    let total = finding.usable.unwrap_or(*level).max(1);
+    let percent = |held: u64| (held * 100 + total / 2) / total;
+    let who = match owner {
+        Owner::Holder { .. } => format!(
+            "{owner} holds {own} of {total} {unit} of {resource}, {} % (normally {} %)",
+            percent(own),
+            percent(finding.owner_level_before.unwrap_or(0)),
+        ),
+        _ => format!("{level} of {total} {unit} of {resource} are held: calls of everybody take longer"),
+    };
+    let (now, before) = (detail.arrivals_per_s, detail.arrivals_per_s_before);
+    let rate = match now / before.max(1e-9) {
+        ratio if ratio > 1.5 => format!("rate has risen from {before:.1} to {now:.1}/s"),
+        ratio if ratio < 0.67 => format!("rate has fallen from {before:.1} to {now:.1}/s"),
+        _ => format!("rate is unchanged ({now:.1}/s)"),
+    };
+    let hang = format!(
+        "{} calls last longer than usual since {} ({} on average, usually {})",
+        detail.unfinished,
+        clock(finding.since.start(), as_of),
+        length(detail.hold_s),
+        length(detail.hold_s_before),
+    );
+    let free = match (finding.usable, &finding.exhaustion) {
+        (Some(usable), Some(interval)) => {
+            let seconds = |time: Time| time.micros_since(as_of.end()).max(0) as f64 / 1e6;
+            let to = interval.to.map_or_else(String::new, |to| format!("-{}", length(seconds(to))));
+            let free = usable.saturating_sub(*level);
+            format!("; {free} are free, gone in {}{to}", length(seconds(interval.from)))
+        }
+        (Some(usable), None) => format!("; {} are free", usable.saturating_sub(*level)),
+        (None, _) => String::new(),
+    };
+    let victims = match (detail.victims, owner) {
+        (0, _) => String::new(),
+        (victims, owner) => {
+            let (dimension, verb) = match owner {
+                Owner::Holder { dimension, .. } => (dimension.name(), "waited"),
+                _ => ("tenant", "waited"),
+            };
+            format!(
+                "; {victims} other values of {dimension} {verb} {} in all",
+                length(detail.victims_waited_s)
+            )
+        }
+    };
+    let refused = match finding.refused {
+        0 => String::new(),
+        refused => format!("; {refused} requests were refused"),
+    };
+    format!("{who}; its {rate}, {hang}{free}{victims}{refused}.")
+}
+
+/// `250 ms`, `8.1 s`, `340 s`, `3 h`.
+fn length(seconds: f64) -> String {
+    match seconds {
+        s if s < 1.0 => format!("{:.0} ms", s * 1e3),
+        s if s < 20.0 => format!("{s:.1} s"),
+        s if s < 7_200.0 => format!("{s:.0} s"),
+        s => format!("{:.0} h", s / 3_600.0),
+    }
 }
 
 /// `service.name issuer (release 2.14, rolled out 14:58:00) holds 148 of 197 usable connections
@@ -104,6 +176,12 @@ pub(crate) fn advice(finding: &Finding) -> String {
             let version = release.version.as_deref().unwrap_or("this one");
             format!("Roll back {} to the release before {version}, or limit it.", release.service)
         }
+        (owner @ Owner::Holder { .. }, None) if finding.kind == Kind::HeldOpen => {
+            format!("Throttle {0}; its calls hang: look at what {0} waits for.", name(owner))
+        }
+        (Owner::Nobody, _) if finding.kind == Kind::HeldOpen => "Nobody is to blame: everybody's \
+            calls take longer, so look for what they share, such as a slow dependency."
+            .to_owned(),
         (owner @ Owner::Holder { dimension, .. }, None) => {
             let action = match dimension {
                 Dimension::Tenant | Dimension::ClientAddress => "Throttle",
@@ -125,6 +203,7 @@ pub(crate) fn resolved(finding: &Finding, reason: Reason) -> (String, String) {
     let Finding { resource, owner, .. } = finding;
     let why = match reason {
         Reason::LevelReceded => "the level fell back",
+        Reason::HoldTimesUsual => "calls take as long as usual again",
         Reason::RefusalsEnded => "nothing is refused any more and units are free",
         Reason::ResourceRestarted => "it restarted and every session ended",
         _ => "growth has ended",

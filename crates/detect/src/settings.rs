@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::detector::Switch;
 use crate::growth::GrowthSettings;
+use crate::held_open::HeldOpenSettings;
 use crate::refusal::RefusalSettings;
 
 /// What a judge needs to know of its pipeline.
@@ -75,6 +76,8 @@ impl Settings {
 pub struct Detectors {
     /// Growth to the limit.
     pub growth_to_limit: Switch<GrowthSettings>,
+    /// Calls that are held open.
+    pub held_open: Switch<HeldOpenSettings>,
     /// Refusals at the hard limit.
     pub refusal_at_limit: Switch<RefusalSettings>,
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::panes::{Panes, Proof};
 use crate::refusal::Refused;
 use crate::settings::ResourceConfig;
-use crate::view::{HolderLevel, LifeMark, ResourceView};
+use crate::view::{HolderLevel, LifeMark, ResourceView, Told};
 
 mod holders;
 mod limit;
@@ -44,6 +44,9 @@ const SAMPLE_GONE: Duration = Duration::from_secs(300);
 /// A log that is younger may lack sessions that began before it.
 const YOUNG_LOG_S: i64 = 3_600;
 
+/// A shorter wait is none: balancers round to milliseconds.
+const WAIT_US_MIN: i64 = 10_000;
+
 /// One resource's ledger.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Ledger {
@@ -57,6 +60,10 @@ pub(crate) struct Ledger {
     total: u64,
     /// Whether session rows tell who holds what; samples of single holders are then not used.
     by_sessions: bool,
+    /// Whether units are connections, as soon as one was opened.
+    connections: bool,
+    /// Whether a call has started or finished.
+    calls: bool,
     first_seen: Option<Second>,
     reset_at: Option<Time>,
     /// The tick that applied it.
@@ -120,6 +127,11 @@ impl Ledger {
             unit: config.unit.name(),
             usable: self.limit.usable(config),
             held: self.held(),
+            told: match (self.calls && !self.connections, self.by_sessions) {
+                (false, _) => Told::Sessions,
+                (true, true) => Told::Calls,
+                (true, false) => Told::EndedCalls,
+            },
             holders: self.holders.levels(),
             changed: self.holders.changed(),
             lives: &self.lives,
@@ -151,11 +163,20 @@ impl Ledger {
             SessionEvent::Attempted => {}
             SessionEvent::Opened | SessionEvent::Started => {
                 self.count_by_sessions(tick);
+                self.connections |= event == SessionEvent::Opened;
+                self.calls |= event == SessionEvent::Started;
                 self.open(rows, row, tick, event == SessionEvent::Started);
             }
             SessionEvent::Closed => self.close(rows, row, tick, End::Closed),
-            SessionEvent::Finished => self.close(rows, row, tick, End::Finished),
-            SessionEvent::Refused => self.refuse(rows, row, tick),
+            SessionEvent::Finished => {
+                self.calls = true;
+                self.wait(rows, row, tick);
+                self.close(rows, row, tick, End::Finished);
+            }
+            SessionEvent::Refused => {
+                self.wait(rows, row, tick);
+                self.refuse(rows, row, tick);
+            }
             SessionEvent::Reset => self.reset(rows.time(row), tick),
         }
     }
@@ -188,6 +209,17 @@ impl Ledger {
         }
     }
 
+    /// A request waited for its unit, whether it got one or not.
+    fn wait(&mut self, rows: &SessionRows, row: usize, tick: Second) {
+        let Some(waited_us) = rows.waited_us(row).filter(|waited| *waited >= WAIT_US_MIN) else {
+            return;
+        };
+        let holder = self.holders.index(rows.holder_key(row), tick, || rows.holder(row));
+        let level = self.holders.change(holder, tick);
+        level.waited += 1;
+        level.waited_us += waited_us.unsigned_abs();
+    }
+
     fn close(&mut self, rows: &SessionRows, row: usize, tick: Second, end: End) {
         let Some(key) = session_key(rows, row) else { return };
         let time = rows.time(row);
@@ -207,6 +239,16 @@ impl Ledger {
             }
             Closing::Known | Closing::KnownRefused => {}
             Closing::Unknown if self.reset_at.is_some_and(ended_by_reset) => {}
+            // A line at the end of a call that says when it began tells all of it.
+            Closing::Unknown
+                if end == End::Finished
+                    && began.is_some_and(|t| !self.by_sessions || !self.is_before_log(t)) =>
+            {
+                let began = began.unwrap_or(time);
+                self.sessions.know_beginning(key, began);
+                let holder = self.holders.index(rows.holder_key(row), tick, || rows.holder(row));
+                self.pass(holder, tick, time.micros_since(began).max(0));
+            }
             Closing::Unknown if began.is_some_and(|began| self.is_before_log(began)) => {
                 self.before_log += 1;
             }
@@ -445,6 +487,7 @@ impl Ledger {
         level.closed += 1;
         level.held -= 1;
         level.closed_age_us += age_us.max(0).unsigned_abs();
+        level.ages.add(age_us.max(0).unsigned_abs());
         self.shift(time, -1);
     }
 
@@ -454,6 +497,7 @@ impl Ledger {
         level.opened += 1;
         level.closed += 1;
         level.closed_age_us += age_us.unsigned_abs();
+        level.ages.add(age_us.unsigned_abs());
     }
 
     fn shift(&mut self, time: Time, change: i64) {

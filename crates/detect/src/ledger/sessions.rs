@@ -181,6 +181,16 @@ impl Sessions {
         closing
     }
 
+    /// The session `key`, of which only the end was seen, began at `began`: a start line that
+    /// comes late says nothing new.
+    pub fn know_beginning(&mut self, key: u128, began: Time) {
+        if let Some(Session::Closed { opened_at: opened_at @ None, .. }) =
+            self.sessions.get_mut(&key)
+        {
+            *opened_at = Some(began);
+        }
+    }
+
     /// Every session that was opened at or before `time` is over. Returns the holders of those
     /// that held a unit with how many each held, in the order of their indices.
     pub fn reset(&mut self, time: Time) -> Vec<(u32, u64)> {
