@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 
 use plimsoll_model::{
-    Change, Dimension, Finding, IncidentId, Interval, Kind, Owner, Reason, Second, Transition,
+    Change, Detail, Dimension, Finding, IncidentId, Interval, Kind, Owner, Reason, Second,
+    Transition,
 };
 use serde::{Deserialize, Serialize};
 
@@ -292,9 +293,8 @@ impl Incident {
     /// completed by what growth knows; the owner that was named before, if nobody names one.
     fn finding(&self) -> Option<Finding> {
         let heard = || self.testimonies.iter().filter(|testimony| testimony.ended.is_none());
-        let strongest = heard().max_by_key(|testimony| {
-            (testimony.finding.severity, rank(testimony.finding.kind))
-        })?;
+        let strongest = heard()
+            .max_by_key(|testimony| (testimony.finding.severity, rank(testimony.finding.kind)))?;
         let mut finding = strongest.finding.clone();
         for testimony in heard() {
             let other = &testimony.finding;
@@ -335,6 +335,9 @@ impl Incident {
         }
         if finding.severity > self.last.severity_peak {
             return Some(Reason::SeverityRaised);
+        }
+        if victims(told) == 0 && victims(finding) > 0 {
+            return Some(Reason::OthersWait);
         }
         // A first name matters at once, a refinement only after a pause.
         let has_paused = second.since(self.last.as_of) >= rules.pause_s;
@@ -381,10 +384,19 @@ impl Incident {
         if reasons().any(|reason| reason == Reason::ResourceRestarted) {
             return Reason::ResourceRestarted;
         }
-        let loudest = self.testimonies.iter().max_by_key(|testimony| {
-            (testimony.finding.severity, rank(testimony.finding.kind))
-        });
+        let loudest = self
+            .testimonies
+            .iter()
+            .max_by_key(|testimony| (testimony.finding.severity, rank(testimony.finding.kind)));
         loudest.and_then(|testimony| testimony.ended).unwrap_or(Reason::GrowthEnded)
+    }
+}
+
+/// How many others wait.
+fn victims(finding: &Finding) -> u64 {
+    match &finding.detail {
+        Some(Detail::HeldOpen(detail)) => detail.victims,
+        _ => 0,
     }
 }
 
@@ -537,6 +549,27 @@ mod tests {
         assert_eq!(told[1].severity_peak, Severity::Page);
         // What growth knows stays said.
         assert_eq!(told[1].finding.growth_per_minute, Some(1.0));
+    }
+
+    #[test]
+    fn calls_held_open_and_the_growth_they_cause_are_one_incident() {
+        let held_open = Finding {
+            kind: Kind::HeldOpen,
+            severity: Severity::Page,
+            owner: issuer(),
+            growth_per_minute: None,
+            ..growth()
+        };
+        let verdicts = |second| {
+            let mut verdicts = vec![(Witness::HoldTimeShift, Verdict::Found(held_open.clone()))];
+            if second >= 3 {
+                let grows = Finding { owner: issuer(), severity: Severity::Page, ..growth() };
+                verdicts.extend(found(grows));
+            }
+            verdicts
+        };
+        let told = check(9, verdicts, &["0 1.1 hold_time_shifted"]);
+        assert_eq!(told[0].finding.kind, Kind::HeldOpen);
     }
 
     #[test]

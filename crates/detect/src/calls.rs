@@ -276,7 +276,8 @@ impl Calls {
         self.tracks.resize_with(view.holders.len(), Track::default);
         let mut sums = Sums::default();
         for &holder in view.changed {
-            let (track, level) = (&mut self.tracks[holder as usize], &view.holders[holder as usize]);
+            let (track, level) =
+                (&mut self.tracks[holder as usize], &view.holders[holder as usize]);
             track.observe(now.0, level);
             if let Some(bucket) = track.recent.0.back().filter(|bucket| bucket.from == now.0) {
                 sums.add(bucket.sums);

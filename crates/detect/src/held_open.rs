@@ -63,7 +63,7 @@ const NOBODY_S: i64 = 60;
 /// After so long the new hold time is the usual one.
 const NEW_NORMAL_S: i64 = 1_800;
 /// The flow of calls is measured over so many seconds.
-const FLOW_S: i64 = 5;
+pub(crate) const FLOW_S: i64 = 10;
 
 /// The dimensions that can name an owner, the most telling first.
 const DIMENSIONS: [Dimension; 8] = [
@@ -84,15 +84,31 @@ pub struct Part {
     pub observed: f64,
     /// Expected.
     pub expected: f64,
+    /// A count that says how sure the difference is, and its expectation: of one holder's calls
+    /// few may be long by chance, and the sum of many is sure nevertheless.
+    pub count: (f64, f64),
 }
 
 impl Part {
+    /// A part whose observation is a count itself.
+    pub fn counted(observed: f64, expected: f64) -> Part {
+        Part { observed, expected, count: (observed, expected) }
+    }
+
     fn add(&mut self, other: Part) {
         self.observed += other.observed;
         self.expected += other.expected;
+        self.count.0 += other.count.0;
+        self.count.1 += other.count.1;
     }
 
-    fn excess(self) -> f64 {
+    fn is_evident(&self, settings: &HeldOpenSettings) -> bool {
+        distance(self.count.0, self.count.1) >= settings.evidence
+            && self.observed >= settings.ratio * self.expected
+    }
+
+    /// Observed beyond expected.
+    pub fn excess(self) -> f64 {
         self.observed - self.expected
     }
 
@@ -128,7 +144,11 @@ pub struct Found {
 }
 
 /// Whose the excess of `parts` is, one for each holder; `None` if there is none.
-pub fn judge(settings: &HeldOpenSettings, view: &ResourceView<'_>, parts: &[Part]) -> Option<Found> {
+pub fn judge(
+    settings: &HeldOpenSettings,
+    view: &ResourceView<'_>,
+    parts: &[Part],
+) -> Option<Found> {
     let mut total = Part::default();
     parts.iter().for_each(|part| total.add(*part));
     let excess_min = match view.usable {
@@ -162,9 +182,7 @@ pub fn judge(settings: &HeldOpenSettings, view: &ResourceView<'_>, parts: &[Part
     if let Some((_, found)) = best {
         return Some(found);
     }
-    let is_evident = distance(total.observed, total.expected) >= settings.evidence
-        && total.observed >= settings.ratio * total.expected;
-    is_evident.then(|| Found {
+    total.is_evident(settings).then(|| Found {
         culprits: Vec::new(),
         excess: total.excess(),
         observed: total.observed,
@@ -180,14 +198,12 @@ fn culprits(
     total: Part,
     excess_min: f64,
 ) -> Option<(f64, Found)> {
-    let mut largest: Vec<(&str, Part)> = values.iter().map(|(value, part)| (*value, *part)).collect();
+    let mut largest: Vec<(&str, Part)> =
+        values.iter().map(|(value, part)| (*value, *part)).collect();
     largest.sort_by(|a, b| b.1.excess().total_cmp(&a.1.excess()).then(a.0.cmp(b.0)));
     let (mut named, mut sum) = (Vec::new(), Part::default());
     for (value, part) in largest.into_iter().take(CULPRITS_MAX) {
-        let is_evident = distance(part.observed, part.expected) >= settings.evidence
-            && part.observed >= settings.ratio * part.expected
-            && part.excess() >= CULPRIT_SHARE * total.excess();
-        if !is_evident {
+        if !part.is_evident(settings) || part.excess() < CULPRIT_SHARE * total.excess() {
             break;
         }
         sum.add(part);
@@ -196,6 +212,7 @@ fn culprits(
     let others = Part {
         observed: total.observed - sum.observed,
         expected: total.expected - sum.expected,
+        ..Part::default()
     };
     let share = sum.excess() / total.excess();
     let stands_out = others.growth() <= OTHERS * sum.growth();
@@ -214,6 +231,8 @@ pub struct Spell {
     looks: u32,
     found: Option<Found>,
     told: bool,
+    /// The level when it was told.
+    level: u64,
 }
 
 impl Spell {
@@ -245,6 +264,13 @@ impl Spell {
         match found {
             Some(found) => self.see(now, found),
             None if self.since.is_none() => return Verdict::Quiet,
+            // No line tells of a call that still hangs, but the level does.
+            None if self.told
+                && view.told == Told::EndedCalls
+                && 5 * view.held >= 4 * self.level =>
+            {
+                self.seen = now;
+            }
             None if now.since(self.seen) >= OVER_S => {
                 let told = std::mem::take(self).told;
                 return if told { Verdict::Ended(Reason::HoldTimesUsual) } else { Verdict::Quiet };
@@ -260,7 +286,9 @@ impl Spell {
             severity => {
                 let severity = severity.unwrap_or(Severity::Ticket).min(settings.severity);
                 let finding = finding(now, since, view, calls, found, severity);
-                self.told = true;
+                if !self.told {
+                    (self.told, self.level) = (true, view.held);
+                }
                 Verdict::Found(finding)
             }
         }
@@ -341,14 +369,14 @@ fn finding(
     }
     let flow = |calls: u64| calls as f64 / FLOW_S as f64;
     let (arrivals, held, grows) = match view.told {
-        Told::EndedCalls => (usual_rate, (found.observed.round() as u64).min(view.held), usual_rate),
+        Told::EndedCalls => {
+            (usual_rate, (found.observed.round() as u64).min(view.held), usual_rate)
+        }
         _ => (flow(began), held, flow(began) - flow(ended)),
     };
-    let hold_s = match (view.told, ended) {
-        (Told::EndedCalls, 1..) => age_us as f64 / 1e6 / ended as f64,
-        // Little's law, with what is open counted as held.
-        _ => held as f64 / arrivals.max(1e-9),
-    };
+    // Little's law counts what is open; those that ended may have taken longer still.
+    let ended_s = age_us as f64 / 1e6 / ended.max(1) as f64;
+    let hold_s = (held as f64 / arrivals.max(0.1)).max(ended_s);
     let owner = match (found.culprits.first(), found.names) {
         (Some((dimension, value)), _) => {
             Owner::Holder { dimension: *dimension, value: value.clone() }
@@ -375,7 +403,7 @@ fn finding(
         detail: Some(Detail::HeldOpen(HeldOpen {
             arrivals_per_s: arrivals,
             arrivals_per_s_before: usual_rate,
-            hold_s: if arrivals > 0.0 || ended > 0 { hold_s } else { 0.0 },
+            hold_s,
             hold_s_before: usual_held / usual_rate.max(1e-9),
             unfinished: found.excess.round() as u64,
             victims: victims.len() as u64,

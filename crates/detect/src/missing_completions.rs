@@ -2,10 +2,12 @@
 //!
 //! `docs/detectors.md`, "Missing completions".
 
+use std::collections::VecDeque;
+
 use plimsoll_model::Second;
 use serde::{Deserialize, Serialize};
 
-use crate::calls::Calls;
+use crate::calls::{Calls, Track};
 use crate::detector::Verdict;
 use crate::held_open::{HeldOpenSettings, Part, Spell, judge};
 use crate::view::{ResourceView, Told};
@@ -17,6 +19,8 @@ const SPANS_S: [i64; 5] = [3, 6, 12, 24, 48];
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MissingCompletions {
     spell: Spell,
+    /// The level at the end of each of the last ticks, where only ended calls are logged.
+    levels: VecDeque<u64>,
 }
 
 impl MissingCompletions {
@@ -28,11 +32,17 @@ impl MissingCompletions {
         view: &ResourceView<'_>,
         calls: &Calls,
     ) -> Verdict {
+        if view.told == Told::EndedCalls {
+            self.levels.push_back(view.held);
+            if self.levels.len() > SPANS_S[SPANS_S.len() - 1] as usize + 1 {
+                self.levels.pop_front();
+            }
+        }
         let parts = match view.told {
             Told::Sessions => return Verdict::Quiet,
             _ if !calls.is_known() => return Verdict::Quiet,
             Told::Calls => open_too_long(now, view, calls),
-            Told::EndedCalls => never_ended(now, view, calls),
+            Told::EndedCalls => never_ended(now, view, calls, &self.levels),
         };
         let found = judge(settings, view, &parts);
         self.spell.step(settings, now, view, calls, found)
@@ -52,33 +62,39 @@ fn open_too_long(now: Second, view: &ResourceView<'_>, calls: &Calls) -> Vec<Par
     if is_load || (view.held as f64) < expected * 0.9 + 2.0 {
         return Vec::new();
     }
-    let part = |(holder, track): (usize, &crate::calls::Track)| Part {
-        observed: view.holders[holder].held as f64,
-        expected: track.expected_open(now, &calls.usual(holder)),
+    let part = |(holder, track): (usize, &Track)| {
+        let expected = track.expected_open(now, &calls.usual(holder));
+        Part::counted(view.holders[holder].held as f64, expected)
     };
     calls.tracks().iter().enumerate().map(part).collect()
 }
 
 /// Of each holder: the ends that are usual in a span, and those that came; as much as the count of
-/// all that is open has risen, which says that the calls hang and were not left out.
-fn never_ended(now: Second, view: &ResourceView<'_>, calls: &Calls) -> Vec<Part> {
-    let usual = &calls.all.usual;
-    let usually_held = usual.rate_per_s() * usual.hold_s();
-    let rise = view.held as f64 - usually_held;
+/// all that is open has risen in it, which says that the calls hang and were not left out.
+fn never_ended(
+    now: Second,
+    view: &ResourceView<'_>,
+    calls: &Calls,
+    levels: &VecDeque<u64>,
+) -> Vec<Part> {
     // When nothing is free others wait too, and their ends stay away as well.
-    let is_full = view.usable.is_some_and(|usable| view.held >= usable);
-    if rise < 3.0 || is_full {
+    if view.usable.is_some_and(|usable| view.held >= usable) {
         return Vec::new();
     }
     for span_s in SPANS_S {
-        let part = |track: &crate::calls::Track| Part {
-            observed: track.usual.rate_per_s() * span_s as f64,
-            expected: track.since(now, span_s).ended as f64,
+        let Some(before) = levels.iter().rev().nth(span_s as usize) else { return Vec::new() };
+        let rise = view.held.saturating_sub(*before) as f64;
+        let part = |track: &Track| {
+            let usual = track.usual.rate_per_s() * span_s as f64;
+            Part::counted(usual, track.since(now, span_s).ended as f64)
         };
-        let parts: Vec<Part> = calls.tracks().iter().map(part).collect();
-        let missing: f64 = parts.iter().map(|part| (part.observed - part.expected).max(0.0)).sum();
-        // Chance alone leaves ends out here and there; it must not explain the rise.
-        if missing >= rise {
+        let mut parts: Vec<Part> = calls.tracks().iter().map(part).collect();
+        let missing: f64 = parts.iter().map(|part| part.excess().max(0.0)).sum();
+        // Chance leaves ends out here and there: it must not explain the rise, nor exceed it.
+        if rise >= 3.0 && missing >= rise {
+            for part in &mut parts {
+                part.observed = part.expected + part.excess() * rise / missing;
+            }
             return parts;
         }
     }

@@ -3,6 +3,8 @@
 use plimsoll_model::detail::HeldOpen;
 use plimsoll_model::{Detail, Dimension, Finding, Interval, Kind, Owner, Reason, Second, Time};
 
+use crate::held_open::FLOW_S;
+
 /// One or two sentences about `finding` at the tick `as_of`.
 pub(crate) fn headline(finding: &Finding, as_of: Second) -> String {
     let mut text = match (finding.kind, finding.usable) {
@@ -66,13 +68,25 @@ fn held_open(finding: &Finding, detail: &HeldOpen, as_of: Second) -> String {
             percent(own),
             percent(finding.owner_level_before.unwrap_or(0)),
         ),
-        _ => format!("{level} of {total} {unit} of {resource} are held: calls of everybody take longer"),
+        _ => format!(
+            "{level} of {total} {unit} of {resource} are held: calls of everybody take longer"
+        ),
     };
     let (now, before) = (detail.arrivals_per_s, detail.arrivals_per_s_before);
-    let rate = match now / before.max(1e-9) {
-        ratio if ratio > 1.5 => format!("rate has risen from {before:.1} to {now:.1}/s"),
-        ratio if ratio < 0.67 => format!("rate has fallen from {before:.1} to {now:.1}/s"),
+    // Calls come at random: two in three of such counts lie within one deviation.
+    let deviation = (before.max(now) / FLOW_S as f64).sqrt();
+    let rate = match now - before {
+        change if change > 3.0 * deviation => {
+            format!("rate has risen from {before:.1} to {now:.1}/s")
+        }
+        change if change < -3.0 * deviation => {
+            format!("rate has fallen from {before:.1} to {now:.1}/s")
+        }
         _ => format!("rate is unchanged ({now:.1}/s)"),
+    };
+    let whose = match owner {
+        Owner::Holder { .. } => "its ",
+        _ => "the ",
     };
     let hang = format!(
         "{} calls last longer than usual since {} ({} on average, usually {})",
@@ -94,21 +108,21 @@ fn held_open(finding: &Finding, detail: &HeldOpen, as_of: Second) -> String {
     let victims = match (detail.victims, owner) {
         (0, _) => String::new(),
         (victims, owner) => {
-            let (dimension, verb) = match owner {
-                Owner::Holder { dimension, .. } => (dimension.name(), "waited"),
-                _ => ("tenant", "waited"),
+            let others = match (owner, victims) {
+                (Owner::Holder { dimension: Dimension::Tenant, .. }, 1) => "other tenant",
+                (Owner::Holder { dimension: Dimension::Tenant, .. }, _) => "other tenants",
+                (Owner::Holder { .. }, 1) => "other",
+                (Owner::Holder { .. }, _) => "others",
+                _ => "holders",
             };
-            format!(
-                "; {victims} other values of {dimension} {verb} {} in all",
-                length(detail.victims_waited_s)
-            )
+            format!("; {victims} {others} waited {} in all", length(detail.victims_waited_s))
         }
     };
     let refused = match finding.refused {
         0 => String::new(),
         refused => format!("; {refused} requests were refused"),
     };
-    format!("{who}; its {rate}, {hang}{free}{victims}{refused}.")
+    format!("{who}; {whose}{rate}, {hang}{free}{victims}{refused}.")
 }
 
 /// `250 ms`, `8.1 s`, `340 s`, `3 h`.
@@ -254,6 +268,8 @@ mod tests {
 
     use super::*;
 
+    const SECOND: std::time::Duration = std::time::Duration::from_secs(1);
+
     /// 2024-03-12T15:10:00Z.
     const NOW: i64 = 1_710_256_200;
 
@@ -349,6 +365,58 @@ mod tests {
             "service.name issuer was refused 12 times since 15:02:00 at a limit of its own in \
              orders-db; it holds 148 of the 180 connections in use.",
             "Find out why issuer needs more than its own limit; other holders are not refused.",
+        );
+    }
+
+    #[test]
+    fn calls_that_hang() {
+        let detail = HeldOpen {
+            arrivals_per_s: 9.8,
+            arrivals_per_s_before: 10.1,
+            hold_s: 24.9,
+            hold_s_before: 0.25,
+            unfinished: 242,
+            victims: 0,
+            victims_waited_s: 0.0,
+        };
+        let hangs = Finding {
+            kind: Kind::HeldOpen,
+            resource: "gateway".to_owned(),
+            unit: "slots".to_owned(),
+            owner: Owner::Holder { dimension: Dimension::Tenant, value: "acme".to_owned() },
+            since: Second(NOW - 25),
+            level: 362,
+            usable: Some(400),
+            owner_level: Some(244),
+            owner_level_before: Some(28),
+            growth_per_minute: None,
+            exhaustion: Some(Interval { from: at(0).plus(SECOND * 3), to: Some(at(1)) }),
+            release: None,
+            detail: Some(Detail::HeldOpen(detail.clone())),
+            ..growth()
+        };
+        let advice = "Throttle acme; its calls hang: look at what acme waits for.";
+        check(
+            hangs.clone(),
+            "tenant acme holds 244 of 400 slots of gateway, 61 % (normally 7 %); its rate is \
+             unchanged (9.8/s), 242 calls last longer than usual since 15:09:35 (25 s on average, \
+             usually 250 ms); 38 are free, gone in 2.0 s-59 s.",
+            advice,
+        );
+        let costs = HeldOpen { victims: 214, victims_waited_s: 663.0, ..detail };
+        check(
+            Finding {
+                level: 400,
+                exhaustion: None,
+                refused: 12,
+                detail: Some(Detail::HeldOpen(costs)),
+                ..hangs
+            },
+            "tenant acme holds 244 of 400 slots of gateway, 61 % (normally 7 %); its rate is \
+             unchanged (9.8/s), 242 calls last longer than usual since 15:09:35 (25 s on average, \
+             usually 250 ms); 0 are free; 214 other tenants waited 663 s in all; 12 requests were \
+             refused.",
+            advice,
         );
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use plimsoll_model::evidence::{self, PANE_SECONDS};
 use plimsoll_model::samples::{SampleRows, metric};
 use plimsoll_model::sessions::{SessionEvent, SessionRows, refusal};
-use plimsoll_model::{Dimension, Second, Time, Transition};
+use plimsoll_model::{Change, Dimension, Kind, Owner, Second, Time, Transition};
 use serde::{Deserialize, Serialize};
 
 use crate::panes::{Panes, Proof};
@@ -43,6 +43,9 @@ const SAMPLE_GONE: Duration = Duration::from_secs(300);
 
 /// A log that is younger may lack sessions that began before it.
 const YOUNG_LOG_S: i64 = 3_600;
+
+/// The most sessions that one transition takes along as evidence.
+pub const EVIDENCE_SESSIONS_MAX: usize = 2_000;
 
 /// A shorter wait is none: balancers round to milliseconds.
 const WAIT_US_MIN: i64 = 10_000;
@@ -144,6 +147,31 @@ impl Ledger {
     /// The rows that prove `transition` and that its incident has not had yet.
     pub fn evidence(&self, proof: &mut Proof, transition: &Transition) -> Vec<evidence::Pane> {
         self.panes.evidence(proof, transition, self.holders.levels(), self.held())
+    }
+
+    /// The calls that the owner of a held-open incident holds now, the oldest first, at most
+    /// [`EVIDENCE_SESSIONS_MAX`]. A session is named by the XXH3-128 of its id, in hexadecimal
+    /// digits: texts of all open sessions would be the largest part of the ledger.
+    pub fn open_sessions(&self, transition: &Transition) -> Vec<evidence::Session> {
+        let finding = &transition.finding;
+        let Owner::Holder { dimension, value } = &finding.owner else { return Vec::new() };
+        if finding.kind != Kind::HeldOpen || transition.change == Change::Resolved {
+            return Vec::new();
+        }
+        let levels = self.holders.levels();
+        let is_owner = |holder: u32| levels[holder as usize].holder.get(*dimension) == Some(value);
+        let open = self.sessions.open_of(is_owner).into_iter().take(EVIDENCE_SESSIONS_MAX);
+        open.map(|(started_at, key, holder)| evidence::Session {
+            incident: transition.incident,
+            resource: self.name.clone(),
+            session: format!("{key:032x}"),
+            started_at,
+            ended_at: None,
+            waited_us: 0,
+            refused: false,
+            holder: levels[holder as usize].holder.clone(),
+        })
+        .collect()
     }
 
     /// Begins the tick `tick`: closed sessions are forgotten after `correct_within`.
@@ -438,7 +466,11 @@ impl Ledger {
 
     fn doubts(&self, tick: Second) -> Vec<String> {
         let mut doubts = Vec::new();
-        if let Some(disagreement) = self.polled.and_then(|polled| polled.disagreement()) {
+        // Where only ended calls are logged the ledger holds nothing, and the poll is all there is.
+        let is_counted = self.by_sessions || !self.calls;
+        if is_counted
+            && let Some(disagreement) = self.polled.and_then(|polled| polled.disagreement())
+        {
             doubts.push(disagreement);
         }
         if let Some(first_seen) = self.first_seen

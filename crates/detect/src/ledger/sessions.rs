@@ -207,6 +207,23 @@ impl Sessions {
         freed.chunk_by(|a, b| a == b).map(|same| (same[0], same.len() as u64)).collect()
     }
 
+    /// The open sessions of the holders for which `is_wanted`, the oldest first: when each was
+    /// opened, its key, its holder.
+    pub fn open_of(&self, is_wanted: impl Fn(u32) -> bool) -> Vec<(Time, u128, u32)> {
+        let mut open: Vec<(Time, u128, u32)> = self
+            .sessions
+            .iter()
+            .filter_map(|(key, session)| match *session {
+                Session::Open { holder, opened_at, .. } if is_wanted(holder) => {
+                    Some((opened_at, *key, holder))
+                }
+                _ => None,
+            })
+            .collect();
+        open.sort_unstable();
+        open
+    }
+
     fn bury(&mut self, key: u128, opened: Option<Time>, closed: Time, tick: Second, refused: bool) {
         let tombstone =
             Session::Closed { opened_at: opened, closed_at: closed, buried: tick, refused };
