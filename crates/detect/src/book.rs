@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 
 use plimsoll_model::{
-    Change, Dimension, Finding, IncidentId, Interval, Kind, Owner, Reason, Second, Transition,
+    Change, Detail, Dimension, Finding, IncidentId, Interval, Kind, Owner, Reason, Second,
+    Transition,
 };
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +25,10 @@ const RESOLVED_MAX: usize = 1_024;
 /// Who says it: an incident may be fed by several.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Witness {
+    /// Calls that do not end.
+    MissingCompletions,
+    /// Calls that take longer.
+    HoldTimeShift,
     /// Growth to the limit.
     Growth,
     /// Refusal of the whole resource.
@@ -182,6 +187,9 @@ impl Book {
             (Kind::RefusalAtLimit, _) => Reason::LimitRefused,
             (Kind::GrowthToLimit | Kind::GrowthWithinLife, Some(_)) => Reason::ExhaustionForecast,
             (Kind::GrowthToLimit | Kind::GrowthWithinLife, None) => Reason::GrowthWithoutLimit,
+            (Kind::HeldOpen, _) if witness == Witness::MissingCompletions => {
+                Reason::CompletionsMissing
+            }
             (Kind::HeldOpen, _) => Reason::HoldTimeShifted,
             (Kind::GrowthAcrossLives, _) => Reason::UptimeDebt,
             (Kind::NotBack, _) => Reason::Absent,
@@ -289,9 +297,8 @@ impl Incident {
     /// completed by what growth knows; the owner that was named before, if nobody names one.
     fn finding(&self) -> Option<Finding> {
         let heard = || self.testimonies.iter().filter(|testimony| testimony.ended.is_none());
-        let strongest = heard().max_by_key(|testimony| {
-            (testimony.finding.severity, testimony.finding.kind == Kind::RefusalAtLimit)
-        })?;
+        let strongest = heard()
+            .max_by_key(|testimony| (testimony.finding.severity, rank(testimony.finding.kind)))?;
         let mut finding = strongest.finding.clone();
         for testimony in heard() {
             let other = &testimony.finding;
@@ -327,8 +334,14 @@ impl Incident {
         if told.kind != finding.kind && finding.kind == Kind::RefusalAtLimit {
             return Some(Reason::RefusalsBegan);
         }
+        if finding.kind == Kind::HeldOpen && told.refused == 0 && finding.refused > 0 {
+            return Some(Reason::RefusalsBegan);
+        }
         if finding.severity > self.last.severity_peak {
             return Some(Reason::SeverityRaised);
+        }
+        if victims(told) == 0 && victims(finding) > 0 {
+            return Some(Reason::OthersWait);
         }
         // A first name matters at once, a refinement only after a pause.
         let has_paused = second.since(self.last.as_of) >= rules.pause_s;
@@ -376,10 +389,29 @@ impl Incident {
         if reasons().any(|reason| reason == Reason::ResourceRestarted) {
             return Reason::ResourceRestarted;
         }
-        let loudest = self.testimonies.iter().max_by_key(|testimony| {
-            (testimony.finding.severity, testimony.finding.kind == Kind::RefusalAtLimit)
-        });
+        let loudest = self
+            .testimonies
+            .iter()
+            .max_by_key(|testimony| (testimony.finding.severity, rank(testimony.finding.kind)));
         loudest.and_then(|testimony| testimony.ended).unwrap_or(Reason::GrowthEnded)
+    }
+}
+
+/// How many others wait.
+fn victims(finding: &Finding) -> u64 {
+    match &finding.detail {
+        Some(Detail::HeldOpen(detail)) => detail.victims,
+        _ => 0,
+    }
+}
+
+/// Of findings that are equally loud the one with the most to say: calls that hang explain the
+/// refusals, and refusals are nearer to users than growth.
+fn rank(kind: Kind) -> u8 {
+    match kind {
+        Kind::HeldOpen => 2,
+        Kind::RefusalAtLimit => 1,
+        _ => 0,
     }
 }
 
@@ -522,6 +554,27 @@ mod tests {
         assert_eq!(told[1].severity_peak, Severity::Page);
         // What growth knows stays said.
         assert_eq!(told[1].finding.growth_per_minute, Some(1.0));
+    }
+
+    #[test]
+    fn calls_held_open_and_the_growth_they_cause_are_one_incident() {
+        let held_open = Finding {
+            kind: Kind::HeldOpen,
+            severity: Severity::Page,
+            owner: issuer(),
+            growth_per_minute: None,
+            ..growth()
+        };
+        let verdicts = |second| {
+            let mut verdicts = vec![(Witness::HoldTimeShift, Verdict::Found(held_open.clone()))];
+            if second >= 3 {
+                let grows = Finding { owner: issuer(), severity: Severity::Page, ..growth() };
+                verdicts.extend(found(grows));
+            }
+            verdicts
+        };
+        let told = check(9, verdicts, &["0 1.1 hold_time_shifted"]);
+        assert_eq!(told[0].finding.kind, Kind::HeldOpen);
     }
 
     #[test]

@@ -305,7 +305,11 @@ impl Growth {
     fn open(&self, case: &Case<'_>, severity: Severity, exhaustion: Option<Interval>) -> Open {
         let Case { view, suspect, .. } = case;
         let rise = &suspect.rise;
-        let held = suspect.held();
+        // A count of all need not be told by holder.
+        let held = match suspect.owner {
+            Owner::Holder { .. } => suspect.held(),
+            Owner::Nobody | Owner::Unknown => view.held,
+        };
         let tolerance_s = 2 * case.grid.width_s() + (rise.length_s() / 4.0) as i64;
         let window_s = (2 * rise.length_s() as i64).max(RELEASE_WINDOW_S);
         let finding = Finding {

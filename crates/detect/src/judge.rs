@@ -7,14 +7,12 @@ use plimsoll_model::lives::{LifeEvent, LifeRows};
 use plimsoll_model::{Change, IncidentId, OwnedHolder, RowKind, Second, Tick, Transition};
 use serde::{Deserialize, Serialize};
 
-use crate::book::{Book, Rules, Witness};
-use crate::detector::Verdict;
-use crate::growth::Growth;
+use crate::book::{Book, Rules};
 use crate::ledger::{Ledger, forget_lives, remember_life};
 use crate::lives::{self, Lives};
 use crate::panes::Proof;
-use crate::refusal::Refusal;
 use crate::settings::{ResourceConfig, Settings, Unit};
+use crate::suite::Suite;
 use crate::view::LifeMark;
 use crate::{Error, saved};
 
@@ -34,8 +32,7 @@ pub struct Step {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Resource {
     pub ledger: Ledger,
-    growth: Option<Growth>,
-    refusal: Refusal,
+    suite: Suite,
     /// Its instances, if its units are bytes of memory.
     lives: Lives,
 }
@@ -85,13 +82,7 @@ impl Judge {
             let name = judge.state.resources[place].ledger.name().to_owned();
             judge.configs.push(judge.config(&name));
             judge.places.insert(name, place);
-            let growth = &mut judge.state.resources[place].growth;
-            match judge.settings.growth() {
-                Some(settings) => {
-                    growth.iter_mut().for_each(|known| known.configure(settings.clone()))
-                }
-                None => *growth = None,
-            }
+            judge.state.resources[place].suite.configure(&judge.settings);
         }
         let names: Vec<String> = judge.settings.resources.keys().cloned().collect();
         for name in names {
@@ -241,38 +232,20 @@ impl Judge {
         if self.state.resources[place].lives.is_seen() {
             return self.decide_lives(place, second, step);
         }
-        let Resource { ledger, growth, refusal, .. } = &mut self.state.resources[place];
+        let Resource { ledger, suite, .. } = &mut self.state.resources[place];
         ledger.end_tick(second);
         if !ledger.is_seen() {
             return;
         }
         let view = ledger.view(&self.configs[place], second);
+        let verdicts = suite.step(&self.settings, second, &view, ledger.refused());
         let pause_s = self.settings.pause_seconds();
-        let mut verdicts: Vec<(Witness, Verdict)> = Vec::new();
-        let mut grower = None;
-        if let Some(settings) = self.settings.growth() {
-            let growth = growth.get_or_insert_with(|| Growth::new(settings));
-            let verdict = growth.step(second, &view);
-            if let Verdict::Found(finding) = &verdict {
-                grower = Some(finding.owner.clone());
-            }
-            verdicts.push((Witness::Growth, verdict));
-        }
-        if let Some(settings) = self.settings.detectors.refusal_at_limit.on() {
-            let refused = ledger.refused();
-            let verdict = refusal.step(settings, pause_s, second, &view, refused, grower.as_ref());
-            verdicts.push((Witness::Refusal, verdict));
-            for ((dimension, value), verdict) in
-                refusal.step_narrow(settings, pause_s, second, &view, refused)
-            {
-                verdicts.push((Witness::NarrowRefusal(dimension, value), verdict));
-            }
-        }
         let grace_s = i64::try_from(self.settings.response_time.as_secs()).unwrap_or(i64::MAX);
         let rules = Rules { pipeline: &self.settings.pipeline, pause_s, grace_s };
         for transition in self.state.book.step(&rules, second, view.name, verdicts) {
             let proof = self.state.proofs.entry(transition.incident).or_default();
             step.evidence.panes.extend(ledger.evidence(proof, &transition));
+            step.evidence.sessions.extend(ledger.open_sessions(&transition));
             if transition.change == Change::Resolved {
                 self.state.proofs.remove(&transition.incident);
             }

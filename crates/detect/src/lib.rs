@@ -46,17 +46,21 @@
 //! ```
 
 pub mod blame;
+pub mod calls;
 pub mod candidates;
 pub mod detector;
 pub mod explain;
 pub mod forecast;
 pub mod groups;
 pub mod growth;
+pub mod held_open;
 pub mod history;
+pub mod hold_time_shift;
 pub mod judge;
 pub mod ledger;
 pub mod levels;
 pub mod lives;
+pub mod missing_completions;
 pub mod panes;
 mod proof;
 pub mod refusal;
@@ -69,6 +73,7 @@ pub mod view;
 mod book;
 mod saved;
 mod sentence;
+mod suite;
 
 pub use detector::{Switch, Verdict};
 pub use judge::{Held, Judge, Step};

@@ -1,7 +1,10 @@
 //! The words of a page: what, how far, since when, until when, who, what next.
 
+use plimsoll_model::detail::HeldOpen;
+use plimsoll_model::{Detail, Dimension, Finding, Interval, Kind, Owner, Reason, Second, Time};
+
+use crate::held_open::FLOW_S;
 use crate::lives::sentence as lives;
-use plimsoll_model::{Dimension, Finding, Interval, Kind, Owner, Reason, Second, Time};
 
 /// One or two sentences about `finding` at the tick `as_of`.
 pub(crate) fn headline(finding: &Finding, as_of: Second) -> String {
@@ -9,6 +12,9 @@ pub(crate) fn headline(finding: &Finding, as_of: Second) -> String {
         return text;
     }
     let mut text = match (finding.kind, finding.usable) {
+        (Kind::HeldOpen, _) if let Some(Detail::HeldOpen(detail)) = &finding.detail => {
+            held_open(finding, detail, as_of)
+        }
         (Kind::RefusalAtLimit, Some(_)) => refusal(finding, as_of),
         (Kind::RefusalAtLimit, None) => narrow_refusal(finding, as_of),
         (_, _) => growth(finding, as_of),
@@ -51,6 +57,86 @@ fn growth(finding: &Finding, as_of: Second) -> String {
         (None, None) => "no time can be given until a limit is seen".to_owned(),
     };
     format!("{holding}{growing} since {since}; {rest}; {end}.")
+}
+
+/// `tenant acme holds 61 % of 400 slots of gateway (normally 7 %); its rate is unchanged (9.8/s,
+/// usually 10.1), its calls hang …`.
+fn held_open(finding: &Finding, detail: &HeldOpen, as_of: Second) -> String {
+    let Finding { resource, unit, level, owner, .. } = finding;
+    let own = finding.owner_level.unwrap_or(0);
+    let total = finding.usable.unwrap_or(*level).max(1);
+    let percent = |held: u64| (held * 100 + total / 2) / total;
+    let who = match owner {
+        Owner::Holder { .. } => format!(
+            "{owner} holds {own} of {total} {unit} of {resource}, {} % (normally {} %)",
+            percent(own),
+            percent(finding.owner_level_before.unwrap_or(0)),
+        ),
+        _ => format!(
+            "{level} of {total} {unit} of {resource} are held: calls of everybody take longer"
+        ),
+    };
+    let (now, before) = (detail.arrivals_per_s, detail.arrivals_per_s_before);
+    // Calls come at random: two in three of such counts lie within one deviation.
+    let deviation = (before.max(now) / FLOW_S as f64).sqrt();
+    let rate = match now - before {
+        change if change > 3.0 * deviation => {
+            format!("rate has risen from {before:.1} to {now:.1}/s")
+        }
+        change if change < -3.0 * deviation => {
+            format!("rate has fallen from {before:.1} to {now:.1}/s")
+        }
+        _ => format!("rate is unchanged ({now:.1}/s)"),
+    };
+    let whose = match owner {
+        Owner::Holder { .. } => "its ",
+        _ => "the ",
+    };
+    let hang = format!(
+        "{} calls last longer than usual since {} ({} on average, usually {})",
+        detail.unfinished,
+        clock(finding.since.start(), as_of),
+        length(detail.hold_s),
+        length(detail.hold_s_before),
+    );
+    let free = match (finding.usable, &finding.exhaustion) {
+        (Some(usable), Some(interval)) => {
+            let seconds = |time: Time| time.micros_since(as_of.end()).max(0) as f64 / 1e6;
+            let to = interval.to.map_or_else(String::new, |to| format!("-{}", length(seconds(to))));
+            let free = usable.saturating_sub(*level);
+            format!("; {free} are free, gone in {}{to}", length(seconds(interval.from)))
+        }
+        (Some(usable), None) => format!("; {} are free", usable.saturating_sub(*level)),
+        (None, _) => String::new(),
+    };
+    let victims = match (detail.victims, owner) {
+        (0, _) => String::new(),
+        (victims, owner) => {
+            let others = match (owner, victims) {
+                (Owner::Holder { dimension: Dimension::Tenant, .. }, 1) => "other tenant",
+                (Owner::Holder { dimension: Dimension::Tenant, .. }, _) => "other tenants",
+                (Owner::Holder { .. }, 1) => "other",
+                (Owner::Holder { .. }, _) => "others",
+                _ => "holders",
+            };
+            format!("; {victims} {others} waited {} in all", length(detail.victims_waited_s))
+        }
+    };
+    let refused = match finding.refused {
+        0 => String::new(),
+        refused => format!("; {refused} requests were refused"),
+    };
+    format!("{who}; {whose}{rate}, {hang}{free}{victims}{refused}.")
+}
+
+/// `250 ms`, `8.1 s`, `340 s`, `3 h`.
+fn length(seconds: f64) -> String {
+    match seconds {
+        s if s < 1.0 => format!("{:.0} ms", s * 1e3),
+        s if s < 20.0 => format!("{s:.1} s"),
+        s if s < 7_200.0 => format!("{s:.0} s"),
+        s => format!("{:.0} h", s / 3_600.0),
+    }
 }
 
 /// `service.name issuer (release 2.14, rolled out 14:58:00) holds 148 of 197 usable connections
@@ -111,6 +197,12 @@ pub(crate) fn advice(finding: &Finding) -> String {
             let version = release.version.as_deref().unwrap_or("this one");
             format!("Roll back {} to the release before {version}, or limit it.", release.service)
         }
+        (owner @ Owner::Holder { .. }, None) if finding.kind == Kind::HeldOpen => {
+            format!("Throttle {0}; its calls hang: look at what {0} waits for.", name(owner))
+        }
+        (Owner::Nobody, _) if finding.kind == Kind::HeldOpen => "Nobody is to blame: everybody's \
+            calls take longer, so look for what they share, such as a slow dependency."
+            .to_owned(),
         (owner @ Owner::Holder { dimension, .. }, None) => {
             let action = match dimension {
                 Dimension::Tenant | Dimension::ClientAddress => "Throttle",
@@ -135,6 +227,7 @@ pub(crate) fn resolved(finding: &Finding, reason: Reason) -> (String, String) {
     let Finding { resource, owner, .. } = finding;
     let why = match reason {
         Reason::LevelReceded => "the level fell back",
+        Reason::HoldTimesUsual => "calls take as long as usual again",
         Reason::RefusalsEnded => "nothing is refused any more and units are free",
         Reason::ResourceRestarted => "it restarted and every session ended",
         _ => "growth has ended",
@@ -184,6 +277,8 @@ mod tests {
     use plimsoll_model::{Release, Severity};
 
     use super::*;
+
+    const SECOND: std::time::Duration = std::time::Duration::from_secs(1);
 
     /// 2024-03-12T15:10:00Z.
     const NOW: i64 = 1_710_256_200;
@@ -280,6 +375,58 @@ mod tests {
             "service.name issuer was refused 12 times since 15:02:00 at a limit of its own in \
              orders-db; it holds 148 of the 180 connections in use.",
             "Find out why issuer needs more than its own limit; other holders are not refused.",
+        );
+    }
+
+    #[test]
+    fn calls_that_hang() {
+        let detail = HeldOpen {
+            arrivals_per_s: 9.8,
+            arrivals_per_s_before: 10.1,
+            hold_s: 24.9,
+            hold_s_before: 0.25,
+            unfinished: 242,
+            victims: 0,
+            victims_waited_s: 0.0,
+        };
+        let hangs = Finding {
+            kind: Kind::HeldOpen,
+            resource: "gateway".to_owned(),
+            unit: "slots".to_owned(),
+            owner: Owner::Holder { dimension: Dimension::Tenant, value: "acme".to_owned() },
+            since: Second(NOW - 25),
+            level: 362,
+            usable: Some(400),
+            owner_level: Some(244),
+            owner_level_before: Some(28),
+            growth_per_minute: None,
+            exhaustion: Some(Interval { from: at(0).plus(SECOND * 3), to: Some(at(1)) }),
+            release: None,
+            detail: Some(Detail::HeldOpen(detail.clone())),
+            ..growth()
+        };
+        let advice = "Throttle acme; its calls hang: look at what acme waits for.";
+        check(
+            hangs.clone(),
+            "tenant acme holds 244 of 400 slots of gateway, 61 % (normally 7 %); its rate is \
+             unchanged (9.8/s), 242 calls last longer than usual since 15:09:35 (25 s on average, \
+             usually 250 ms); 38 are free, gone in 2.0 s-59 s.",
+            advice,
+        );
+        let costs = HeldOpen { victims: 214, victims_waited_s: 663.0, ..detail };
+        check(
+            Finding {
+                level: 400,
+                exhaustion: None,
+                refused: 12,
+                detail: Some(Detail::HeldOpen(costs)),
+                ..hangs
+            },
+            "tenant acme holds 244 of 400 slots of gateway, 61 % (normally 7 %); its rate is \
+             unchanged (9.8/s), 242 calls last longer than usual since 15:09:35 (25 s on average, \
+             usually 250 ms); 0 are free; 214 other tenants waited 663 s in all; 12 requests were \
+             refused.",
+            advice,
         );
     }
 

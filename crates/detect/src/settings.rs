@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::detector::Switch;
 use crate::growth::GrowthSettings;
+use crate::held_open::HeldOpenSettings;
 use crate::lives::across::AcrossSettings;
 use crate::lives::not_back::NotBackSettings;
 use crate::lives::within::WithinSettings;
@@ -80,6 +81,8 @@ impl Settings {
 pub struct Detectors {
     /// Growth to the limit.
     pub growth_to_limit: Switch<GrowthSettings>,
+    /// Calls that are held open.
+    pub held_open: Switch<HeldOpenSettings>,
     /// Refusals at the hard limit.
     pub refusal_at_limit: Switch<RefusalSettings>,
     /// Growth of memory within a life.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::haproxy::HaproxyConfig;
 use crate::map::MapConfig;
 use crate::otlp::config::OtlpConfig;
 use crate::timestamp::parse_zone;
@@ -17,6 +18,8 @@ use crate::timestamp::parse_zone;
 ///   db:      {kafka: pg-logs, format: postgres_jsonlog, timezone: UTC, resource: orders-db}
 ///   slots:   {kafka: [metrics, metrics-2], format: json, resource: orders-db,
 ///             map: {time: ts, holder: {service.instance.id: pod}, value: {used: active}}}
+///   edge:    {kafka: edge-log, format: haproxy_http, resource: gateway-slots,
+///             haproxy: {holder: {tenant: request.0}}}
 ///   deploys: {file: deploys.jsonl, format: json, role: context}
 /// ```
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -70,6 +73,9 @@ pub struct SourceConfig {
     /// that are read anyway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub otlp: Option<OtlpConfig>,
+    /// Which part of a line of `format: haproxy_http` says what.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub haproxy: Option<HaproxyConfig>,
 }
 
 /// How a record is understood.
@@ -78,6 +84,8 @@ pub struct SourceConfig {
 pub enum Format {
     /// PostgreSQL's `log_destination = jsonlog` (15 and later).
     PostgresJsonlog,
+    /// HAProxy's `option httplog`, with captured headers.
+    HaproxyHttp,
     /// One JSON object per line, understood by `map`.
     Json,
     /// OTLP metrics in protobuf, one request per record of Kafka.
@@ -131,12 +139,16 @@ impl SourceConfig {
         }
         match self.format {
             Format::PostgresJsonlog => self.validate_postgres(&mut problems),
+            Format::HaproxyHttp => self.validate_haproxy(&mut problems),
             Format::Json => self.validate_json(&mut problems),
             Format::OtlpProto | Format::OtlpJson => self.validate_otlp(&mut problems),
         }
         if self.otlp.is_some() && !matches!(self.format, Format::OtlpProto | Format::OtlpJson) {
             problems
                 .push("has `otlp`, which belongs to `format: otlp_proto` or `otlp_json`".into());
+        }
+        if self.haproxy.is_some() && self.format != Format::HaproxyHttp {
+            problems.push("has `haproxy`, which belongs to `format: haproxy_http`".into());
         }
         problems
     }
@@ -170,6 +182,18 @@ impl SourceConfig {
         }
         if let Some(otlp) = &self.otlp {
             otlp.validate(problems);
+        }
+    }
+
+    fn validate_haproxy(&self, problems: &mut Vec<String>) {
+        if self.resource.is_none() {
+            problems.push("needs `resource`: the name of the slots that it hands out".into());
+        }
+        if self.map.is_some() {
+            problems.push("has a `map`, which belongs to `format: json`".into());
+        }
+        if self.role == Role::Context {
+            problems.push("has `role: context`, but a balancer's log is data".into());
         }
     }
 

@@ -30,6 +30,7 @@
 pub mod config;
 pub mod error;
 pub mod file;
+pub mod haproxy;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 pub mod map;

@@ -70,7 +70,10 @@ pub struct SessionMap {
     /// The field with the age of a closed or finished unit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub age: Option<String>,
-    /// The unit of `age`. Default: seconds.
+    /// The field with how long the unit was waited for before it was held or refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waited: Option<String>,
+    /// The unit of `age` and `waited`. Default: seconds.
     #[serde(default = "seconds")]
     pub age_unit: TimeUnit,
     /// The field with the time at which the session began; read like `time`.
@@ -219,7 +222,8 @@ impl MapConfig {
     /// Every field path of the map.
     fn paths(&self) -> impl Iterator<Item = &str> {
         let session = self.session.iter().flat_map(|session| {
-            [&session.id, &session.event, &session.age, &session.started, &session.reason]
+            let SessionMap { id, event, age, waited, started, reason, .. } = session;
+            [id, event, age, waited, started, reason]
         });
         let context = self.context.iter().flat_map(|context| {
             [&context.event, &context.value, &context.note, &context.cause, &context.predecessor]

@@ -8,6 +8,7 @@ use plimsoll_model::{Batch, Reject, RejectReason, Time};
 
 use crate::config::{Format, SourceConfig};
 use crate::error::Error;
+use crate::haproxy::HaproxyDecoder;
 use crate::mapped::MappedDecoder;
 use crate::otlp::OtlpDecoder;
 use crate::postgres::PostgresDecoder;
@@ -28,6 +29,7 @@ pub struct Parser {
 
 enum Decoder {
     Postgres(Box<PostgresDecoder>),
+    Haproxy(Box<HaproxyDecoder>),
     Mapped(Box<MappedDecoder>),
     OtlpProto(Box<OtlpDecoder>),
     OtlpJson(Box<OtlpDecoder>),
@@ -99,6 +101,9 @@ impl Parser {
         let decoder = match config.format {
             Format::PostgresJsonlog => {
                 Decoder::Postgres(Box::new(PostgresDecoder::new(config).map_err(fail)?))
+            }
+            Format::HaproxyHttp => {
+                Decoder::Haproxy(Box::new(HaproxyDecoder::new(config).map_err(fail)?))
             }
             Format::Json => Decoder::Mapped(Box::new(MappedDecoder::new(config).map_err(fail)?)),
             Format::OtlpProto => {
@@ -207,6 +212,7 @@ impl Parser {
         }
         match &mut self.decoder {
             Decoder::Postgres(decoder) => decoder.decode(text, offset, &mut self.rows),
+            Decoder::Haproxy(decoder) => decoder.decode(text, offset, &mut self.rows),
             Decoder::Mapped(decoder) => decoder.decode(text, offset, &mut self.rows),
             Decoder::OtlpJson(decoder) => decoder.decode_json(text, offset, &mut self.rows),
             Decoder::OtlpProto(_) => Ok(Meaning::Irrelevant),

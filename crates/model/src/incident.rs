@@ -118,6 +118,8 @@ pub enum Reason {
     ReleaseNamed,
     /// Updated: the limit is known now, or was changed.
     LimitLearned,
+    /// Updated: others wait for units now.
+    OthersWait,
     /// Updated: the new interval does not overlap the one last said.
     ForecastMoved,
     /// Resolved: growth has ended and the level has room again.
@@ -154,6 +156,7 @@ impl Reason {
             Reason::OwnerNamed => "owner_named",
             Reason::ReleaseNamed => "release_named",
             Reason::LimitLearned => "limit_learned",
+            Reason::OthersWait => "others_wait",
             Reason::ForecastMoved => "forecast_moved",
             Reason::GrowthEnded => "growth_ended",
             Reason::LevelReceded => "level_receded",

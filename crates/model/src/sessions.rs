@@ -98,6 +98,9 @@ pub struct SessionRow<'a> {
     pub started: Option<Time>,
     /// How long the session lived, in microseconds, if the record says so (closed rows).
     pub age_us: Option<i64>,
+    /// How long the unit was waited for before it was held or refused, in microseconds, if the
+    /// record says so.
+    pub waited_us: Option<i64>,
     /// Why it was refused or closed: see [`refusal`].
     pub reason: Option<&'a str>,
     /// Who holds it.
@@ -115,6 +118,7 @@ pub fn schema() -> SchemaRef {
             Field::new("session", DataType::Utf8, true),
             Field::new("started", columns::time_type(), true),
             Field::new("age_us", DataType::Int64, true),
+            Field::new("waited_us", DataType::Int64, true),
             Field::new("reason", columns::dictionary_type(), true),
         ];
         fields.extend(columns::holder_fields());
@@ -132,6 +136,7 @@ pub struct SessionBuilder {
     session: StringBuilder,
     started: TimestampMicrosecondBuilder,
     age_us: Int64Builder,
+    waited_us: Int64Builder,
     reason: StringDictionaryBuilder<Int32Type>,
     holder: HolderBuilder,
 }
@@ -146,6 +151,7 @@ impl Default for SessionBuilder {
             session: StringBuilder::new(),
             started: columns::time_builder(),
             age_us: Int64Builder::new(),
+            waited_us: Int64Builder::new(),
             reason: StringDictionaryBuilder::new(),
             holder: HolderBuilder::default(),
         }
@@ -162,6 +168,7 @@ impl SessionBuilder {
         self.session.append_option(row.session);
         self.started.append_option(row.started.map(Time::as_micros));
         self.age_us.append_option(row.age_us);
+        self.waited_us.append_option(row.waited_us);
         self.reason.append_option(row.reason);
         self.holder.append(&row.holder);
     }
@@ -176,6 +183,7 @@ impl SessionBuilder {
             Arc::new(self.session.finish()),
             Arc::new(self.started.finish()),
             Arc::new(self.age_us.finish()),
+            Arc::new(self.waited_us.finish()),
             Arc::new(self.reason.finish()),
         ];
         columns.extend(self.holder.finish());
@@ -195,6 +203,7 @@ pub struct SessionRows {
     session: StringArray,
     started: TimestampMicrosecondArray,
     age_us: Int64Array,
+    waited_us: Int64Array,
     reason: Words,
     holder: HolderView,
 }
@@ -215,8 +224,9 @@ impl SessionRows {
             session: columns::typed(&batch, 4),
             started: columns::typed(&batch, 5),
             age_us: columns::typed(&batch, 6),
-            reason: Words::of(&batch, 7),
-            holder: HolderView::of(&batch, 8),
+            waited_us: columns::typed(&batch, 7),
+            reason: Words::of(&batch, 8),
+            holder: HolderView::of(&batch, 9),
             batch,
         }
     }
@@ -271,6 +281,11 @@ impl SessionRows {
         columns::number(&self.age_us, row)
     }
 
+    /// How long the unit of row `row` was waited for, in microseconds, if the record said so.
+    pub fn waited_us(&self, row: usize) -> Option<i64> {
+        columns::number(&self.waited_us, row)
+    }
+
     /// Why the session of row `row` was refused or closed, if the record said so.
     pub fn reason(&self, row: usize) -> Option<&str> {
         self.reason.get(row)
@@ -303,6 +318,7 @@ mod tests {
             resource: "db",
             session: Some("a.1"),
             age_us: Some(5),
+            waited_us: Some(7),
             holder,
             ..SessionRow::default()
         });
@@ -317,6 +333,7 @@ mod tests {
         assert_eq!((rows.event(0), rows.event(1)), (SessionEvent::Closed, SessionEvent::Reset));
         assert_eq!((rows.session(0), rows.session(1)), (Some("a.1"), None));
         assert_eq!((rows.age_us(0), rows.started(0), rows.reason(0)), (Some(5), None, None));
+        assert_eq!((rows.waited_us(0), rows.waited_us(1)), (Some(7), None));
         assert_eq!(rows.holder(0), holder);
         assert_eq!(rows.holder_key(0), holder.key());
         assert!(builder.finish().is_empty());

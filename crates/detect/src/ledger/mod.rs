@@ -8,13 +8,13 @@ use std::time::Duration;
 use plimsoll_model::evidence::{self, PANE_SECONDS};
 use plimsoll_model::samples::{SampleRows, metric};
 use plimsoll_model::sessions::{SessionEvent, SessionRows, refusal};
-use plimsoll_model::{Dimension, Second, Time, Transition};
+use plimsoll_model::{Change, Dimension, Kind, Owner, Second, Time, Transition};
 use serde::{Deserialize, Serialize};
 
 use crate::panes::{Panes, Proof};
 use crate::refusal::Refused;
 use crate::settings::ResourceConfig;
-use crate::view::{HolderLevel, LifeMark, ResourceView};
+use crate::view::{HolderLevel, LifeMark, ResourceView, Told};
 
 mod holders;
 mod limit;
@@ -44,6 +44,12 @@ const SAMPLE_GONE: Duration = Duration::from_secs(300);
 /// A log that is younger may lack sessions that began before it.
 const YOUNG_LOG_S: i64 = 3_600;
 
+/// The most sessions that one transition takes along as evidence.
+pub const EVIDENCE_SESSIONS_MAX: usize = 2_000;
+
+/// A shorter wait is none: balancers round to milliseconds.
+const WAIT_US_MIN: i64 = 10_000;
+
 /// One resource's ledger.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Ledger {
@@ -57,6 +63,10 @@ pub(crate) struct Ledger {
     total: u64,
     /// Whether session rows tell who holds what; samples of single holders are then not used.
     by_sessions: bool,
+    /// Whether units are connections, as soon as one was opened.
+    connections: bool,
+    /// Whether a call has started or finished.
+    calls: bool,
     first_seen: Option<Second>,
     reset_at: Option<Time>,
     /// The tick that applied it.
@@ -120,6 +130,11 @@ impl Ledger {
             unit: config.unit.name(),
             usable: self.limit.usable(config),
             held: self.held(),
+            told: match (self.calls && !self.connections, self.by_sessions) {
+                (false, _) => Told::Sessions,
+                (true, true) => Told::Calls,
+                (true, false) => Told::EndedCalls,
+            },
             holders: self.holders.levels(),
             changed: self.holders.changed(),
             lives: &self.lives,
@@ -132,6 +147,31 @@ impl Ledger {
     /// The rows that prove `transition` and that its incident has not had yet.
     pub fn evidence(&self, proof: &mut Proof, transition: &Transition) -> Vec<evidence::Pane> {
         self.panes.evidence(proof, transition, self.holders.levels(), self.held())
+    }
+
+    /// The calls that the owner of a held-open incident holds now, the oldest first, at most
+    /// [`EVIDENCE_SESSIONS_MAX`]. A session is named by the XXH3-128 of its id, in hexadecimal
+    /// digits: texts of all open sessions would be the largest part of the ledger.
+    pub fn open_sessions(&self, transition: &Transition) -> Vec<evidence::Session> {
+        let finding = &transition.finding;
+        let Owner::Holder { dimension, value } = &finding.owner else { return Vec::new() };
+        if finding.kind != Kind::HeldOpen || transition.change == Change::Resolved {
+            return Vec::new();
+        }
+        let levels = self.holders.levels();
+        let is_owner = |holder: u32| levels[holder as usize].holder.get(*dimension) == Some(value);
+        let open = self.sessions.open_of(is_owner).into_iter().take(EVIDENCE_SESSIONS_MAX);
+        open.map(|(started_at, key, holder)| evidence::Session {
+            incident: transition.incident,
+            resource: self.name.clone(),
+            session: format!("{key:032x}"),
+            started_at,
+            ended_at: None,
+            waited_us: 0,
+            refused: false,
+            holder: levels[holder as usize].holder.clone(),
+        })
+        .collect()
     }
 
     /// Begins the tick `tick`: closed sessions are forgotten after `correct_within`.
@@ -151,11 +191,20 @@ impl Ledger {
             SessionEvent::Attempted => {}
             SessionEvent::Opened | SessionEvent::Started => {
                 self.count_by_sessions(tick);
+                self.connections |= event == SessionEvent::Opened;
+                self.calls |= event == SessionEvent::Started;
                 self.open(rows, row, tick, event == SessionEvent::Started);
             }
             SessionEvent::Closed => self.close(rows, row, tick, End::Closed),
-            SessionEvent::Finished => self.close(rows, row, tick, End::Finished),
-            SessionEvent::Refused => self.refuse(rows, row, tick),
+            SessionEvent::Finished => {
+                self.calls = true;
+                self.wait(rows, row, tick);
+                self.close(rows, row, tick, End::Finished);
+            }
+            SessionEvent::Refused => {
+                self.wait(rows, row, tick);
+                self.refuse(rows, row, tick);
+            }
             SessionEvent::Reset => self.reset(rows.time(row), tick),
         }
     }
@@ -188,6 +237,17 @@ impl Ledger {
         }
     }
 
+    /// A request waited for its unit, whether it got one or not.
+    fn wait(&mut self, rows: &SessionRows, row: usize, tick: Second) {
+        let Some(waited_us) = rows.waited_us(row).filter(|waited| *waited >= WAIT_US_MIN) else {
+            return;
+        };
+        let holder = self.holders.index(rows.holder_key(row), tick, || rows.holder(row));
+        let level = self.holders.change(holder, tick);
+        level.waited += 1;
+        level.waited_us += waited_us.unsigned_abs();
+    }
+
     fn close(&mut self, rows: &SessionRows, row: usize, tick: Second, end: End) {
         let Some(key) = session_key(rows, row) else { return };
         let time = rows.time(row);
@@ -207,6 +267,16 @@ impl Ledger {
             }
             Closing::Known | Closing::KnownRefused => {}
             Closing::Unknown if self.reset_at.is_some_and(ended_by_reset) => {}
+            // A line at the end of a call that says when it began tells all of it.
+            Closing::Unknown
+                if end == End::Finished
+                    && began.is_some_and(|t| !self.by_sessions || !self.is_before_log(t)) =>
+            {
+                let began = began.unwrap_or(time);
+                self.sessions.know_beginning(key, began);
+                let holder = self.holders.index(rows.holder_key(row), tick, || rows.holder(row));
+                self.pass(holder, tick, time.micros_since(began).max(0));
+            }
             Closing::Unknown if began.is_some_and(|began| self.is_before_log(began)) => {
                 self.before_log += 1;
             }
@@ -396,7 +466,11 @@ impl Ledger {
 
     fn doubts(&self, tick: Second) -> Vec<String> {
         let mut doubts = Vec::new();
-        if let Some(disagreement) = self.polled.and_then(|polled| polled.disagreement()) {
+        // Where only ended calls are logged the ledger holds nothing, and the poll is all there is.
+        let is_counted = self.by_sessions || !self.calls;
+        if is_counted
+            && let Some(disagreement) = self.polled.and_then(|polled| polled.disagreement())
+        {
             doubts.push(disagreement);
         }
         if let Some(first_seen) = self.first_seen
@@ -445,6 +519,7 @@ impl Ledger {
         level.closed += 1;
         level.held -= 1;
         level.closed_age_us += age_us.max(0).unsigned_abs();
+        level.ages.add(age_us.max(0).unsigned_abs());
         self.shift(time, -1);
     }
 
@@ -454,6 +529,7 @@ impl Ledger {
         level.opened += 1;
         level.closed += 1;
         level.closed_age_us += age_us.unsigned_abs();
+        level.ages.add(age_us.unsigned_abs());
     }
 
     fn shift(&mut self, time: Time, change: i64) {

@@ -181,6 +181,16 @@ impl Sessions {
         closing
     }
 
+    /// The session `key`, of which only the end was seen, began at `began`: a start line that
+    /// comes late says nothing new.
+    pub fn know_beginning(&mut self, key: u128, began: Time) {
+        if let Some(Session::Closed { opened_at: opened_at @ None, .. }) =
+            self.sessions.get_mut(&key)
+        {
+            *opened_at = Some(began);
+        }
+    }
+
     /// Every session that was opened at or before `time` is over. Returns the holders of those
     /// that held a unit with how many each held, in the order of their indices.
     pub fn reset(&mut self, time: Time) -> Vec<(u32, u64)> {
@@ -195,6 +205,23 @@ impl Sessions {
         self.open -= freed.len();
         freed.sort_unstable();
         freed.chunk_by(|a, b| a == b).map(|same| (same[0], same.len() as u64)).collect()
+    }
+
+    /// The open sessions of the holders for which `is_wanted`, the oldest first: when each was
+    /// opened, its key, its holder.
+    pub fn open_of(&self, is_wanted: impl Fn(u32) -> bool) -> Vec<(Time, u128, u32)> {
+        let mut open: Vec<(Time, u128, u32)> = self
+            .sessions
+            .iter()
+            .filter_map(|(key, session)| match *session {
+                Session::Open { holder, opened_at, .. } if is_wanted(holder) => {
+                    Some((opened_at, *key, holder))
+                }
+                _ => None,
+            })
+            .collect();
+        open.sort_unstable();
+        open
     }
 
     fn bury(&mut self, key: u128, opened: Option<Time>, closed: Time, tick: Second, refused: bool) {

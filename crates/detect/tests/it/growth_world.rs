@@ -232,6 +232,7 @@ impl World {
             reset_at: self.reset_at.filter(|at| *at <= self.second).map(|at| Second(START + at)),
             first_seen: Second(START),
             doubts: &[],
+            told: plimsoll_detect::view::Told::Sessions,
         };
         let verdict = growth.step(Second(START + self.second), &view);
         self.second += 1;

@@ -6,6 +6,8 @@ mod growth_lookalikes;
 mod growth_pages;
 mod growth_slow;
 mod growth_world;
+mod held_open;
+mod held_open_world;
 mod ledger;
 mod lives;
 mod lives_world;

@@ -122,6 +122,7 @@ fn view<'a>(levels: &'a [HolderLevel], changed: &'a [u32]) -> ResourceView<'a> {
         lives: &[],
         reset_at: None,
         first_seen: Second(START),
+        told: plimsoll_detect::view::Told::Sessions,
         doubts: &[],
     }
 }

@@ -6,7 +6,7 @@
 //! | verb | words |
 //! |---|---|
 //! | `open` `start` | session, service, and if wanted user and database |
-//! | `close` `finish` | session, and if wanted its age in seconds |
+//! | `close` `finish` | session, and if wanted its age in seconds and its service |
 //! | `refuse` | session or `-`, service, reason, and if wanted user and database |
 //! | `attempt` | session |
 //! | `reset` | |
@@ -111,7 +111,8 @@ fn append(statement: &Statement, tables: &mut Tables) -> (RowKind, u32) {
                 .words
                 .get(1)
                 .map(|age| (age.parse::<f64>().expect("an age in seconds") * 1e6).round() as i64);
-            sessions.append(&SessionRow { session: id, age_us, ..session(event) });
+            let holder = statement.holder(2);
+            sessions.append(&SessionRow { session: id, age_us, holder, ..session(event) });
             RowKind::Session
         }
         "refuse" => {

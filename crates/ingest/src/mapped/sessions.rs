@@ -15,6 +15,7 @@ pub(super) struct SessionFields {
     id: Option<Slot>,
     event: EventField<SessionEvent>,
     age: Option<Slot>,
+    waited: Option<Slot>,
     age_unit: TimeUnit,
     pub(super) started: Option<Slot>,
     reason: Option<Slot>,
@@ -27,6 +28,7 @@ impl SessionFields {
             id: plan.optional(&map.id),
             event: EventField::new(&map.event, listed(&map.events), constant, false, plan)?,
             age: plan.optional(&map.age),
+            waited: plan.optional(&map.waited),
             age_unit: map.age_unit,
             started: plan.optional(&map.started),
             reason: plan.optional(&map.reason),
@@ -48,11 +50,16 @@ impl SessionFields {
         if needs_id && id.is_none() {
             return Err(self.id.map_or_else(|| Fault::missing("id"), |id| captured.missing(id)));
         }
-        let age_us = captured.optional_number(self.age)?;
-        let age_us = age_us.map(|age| self.age_unit.micros_of_fraction(age));
-        if let (Some(field), Some(..0)) = (self.age, age_us) {
-            return Err(captured.bad_value(field, "is a negative age"));
-        }
+        let length_us = |field: Option<Slot>, negative: &str| {
+            let length = captured.optional_number(field)?;
+            let length_us = length.map(|length| self.age_unit.micros_of_fraction(length));
+            match (field, length_us) {
+                (Some(field), Some(..0)) => Err(captured.bad_value(field, negative)),
+                _ => Ok(length_us),
+            }
+        };
+        let age_us = length_us(self.age, "is a negative age")?;
+        let waited_us = length_us(self.waited, "is a negative wait")?;
         let reason = captured.optional_name(self.reason)?;
         rows.sessions.append(&SessionRow {
             time: at.time,
@@ -62,6 +69,7 @@ impl SessionFields {
             session: id.as_deref(),
             started: started.filter(|started| started.is_plausible()),
             age_us,
+            waited_us,
             reason: reason.as_deref(),
             holder,
         });

@@ -26,6 +26,37 @@ fn the_examples_of_the_documentation_are_right() {
         &[],
     );
     check("{file: deploys.jsonl, format: json, role: context}", &[]);
+    check(
+        "{kafka: edge-log, format: haproxy_http, resource: r, haproxy: {holder: {tenant: request.0}}}",
+        &[],
+    );
+}
+
+#[test]
+fn a_balancers_log_needs_to_know_its_slots() {
+    check(
+        "{file: a, format: haproxy_http, role: context}",
+        &[
+            "source `x`: needs `resource`: the name of the slots that it hands out",
+            "source `x`: has `role: context`, but a balancer's log is data",
+        ],
+    );
+    check(
+        "{file: a, format: postgres_jsonlog, resource: db, haproxy: {}}",
+        &["source `x`: has `haproxy`, which belongs to `format: haproxy_http`"],
+    );
+}
+
+#[test]
+fn a_part_of_a_line_has_a_known_name() {
+    let read = |part: &str| {
+        let yaml =
+            format!("{{file: a, format: haproxy_http, haproxy: {{holder: {{tenant: {part}}}}}}}");
+        serde_saphyr::from_str::<SourceConfig>(&yaml).map_err(|error| error.to_string())
+    };
+    assert!(read("request.31").is_ok());
+    assert!(read("request.32").unwrap_err().contains("must be 0 to 31"));
+    assert!(read("header").unwrap_err().contains("expected one of `client`, `frontend`"));
 }
 
 #[test]

@@ -8,13 +8,15 @@ use proptest::prelude::*;
 
 use crate::shown::{parser, shown};
 
-const SOURCES: [&str; 3] = [
+const SOURCES: [&str; 4] = [
     "{file: a, format: postgres_jsonlog, resource: db}",
     "{file: a, format: json, resource: r, map: {time: timestamp, session: {id: session_id, \
      event: message, events: {opened: [a]}, started: session_start}, holder: {tenant: user}}}",
     "{file: a, format: json, role: context}",
+    "{file: a, format: haproxy_http, resource: r, haproxy: {holder: {tenant: request.0}}}",
 ];
 const RECORDED: &[u8] = include_bytes!("postgres-15.18.jsonl");
+const RECORDED_EDGE: &[u8] = include_bytes!("haproxy-2.6.log");
 
 /// Rows with their times and offsets, over batches.
 #[derive(Debug, Default, PartialEq)]
@@ -69,6 +71,7 @@ proptest! {
     #[test]
     fn any_cut_gives_the_same_rows(cuts in prop::collection::vec(0..40_usize, 0..10), bad in 0..40_usize) {
         let mut lines: Vec<&[u8]> = RECORDED.split(|byte| *byte == b'\n').collect();
+        lines.extend(RECORDED_EDGE.split(|byte| *byte == b'\n'));
         lines.insert(bad, b"{\"timestamp\":17");
         for source in SOURCES {
             let mut parser = parser(source);
@@ -88,7 +91,7 @@ proptest! {
     /// Recorded lines with bytes changed, put in and taken out get further into the parser.
     #[test]
     fn any_damage_is_survived(edits in prop::collection::vec((0..RECORDED.len(), any::<u8>(), 0..3_u8), 1..30)) {
-        let mut bytes = RECORDED.to_vec();
+        let mut bytes = [RECORDED_EDGE, RECORDED].concat();
         for (at, byte, kind) in edits {
             let at = at % bytes.len();
             match kind {

@@ -4,6 +4,7 @@
 mod config;
 mod cuts;
 mod files;
+mod haproxy;
 mod hostile;
 mod mapped;
 mod otlp;

@@ -113,7 +113,7 @@ fn a_named_unit_of_time_overrules_the_size() {
 }
 
 const SESSIONS: &str = "{time: t, holder: {tenant: customer}, session: {id: call, event: what, \
-    events: {opened: [open, accept], closed: [close], refused: [reject]}, age: took, age_unit: ms, \
+    events: {opened: [open, accept], closed: [close], refused: [reject]}, age: took, waited: queued, age_unit: ms, \
     reason: why}}";
 
 #[test]
@@ -130,8 +130,8 @@ fn session_rows() {
     );
     check(
         SESSIONS,
-        r#"{"t":1700000000,"what":"reject","why":"limit"}"#,
-        &["refused slots reason=limit"],
+        r#"{"t":1700000000,"what":"reject","why":"limit","queued":20}"#,
+        &["refused slots waited_us=20000 reason=limit"],
     );
 }
 
@@ -152,6 +152,11 @@ fn session_rows_that_miss_something() {
         SESSIONS,
         r#"{"t":1700000000,"call":17,"what":"close","took":-1}"#,
         &["reject bad_value: `took` is a negative age"],
+    );
+    check(
+        SESSIONS,
+        r#"{"t":1700000000,"what":"reject","queued":-1}"#,
+        &["reject bad_value: `queued` is a negative wait"],
     );
 }
 

@@ -32,6 +32,7 @@ pub fn shown(batch: &Batch) -> Vec<String> {
         let mut line = format!("{} {}", rows.event(row).name(), rows.resource(row));
         line += &option(" session", rows.session(row));
         line += &option(" age_us", rows.age_us(row));
+        line += &option(" waited_us", rows.waited_us(row));
         line += &option(" reason", rows.reason(row));
         lines.push(line + &holder(&rows.holder(row)));
     }

@@ -1,0 +1,91 @@
+//! The detectors of one resource whose units are held: connections, slots, calls.
+//!
+//! A new one is a file of its own, a field here and a block in [`Suite::step`].
+
+use plimsoll_model::Second;
+use serde::{Deserialize, Serialize};
+
+use crate::book::Witness;
+use crate::calls::Calls;
+use crate::detector::Verdict;
+use crate::growth::Growth;
+use crate::hold_time_shift::HoldTimeShift;
+use crate::missing_completions::MissingCompletions;
+use crate::refusal::{Refusal, Refused};
+use crate::settings::Settings;
+use crate::view::{ResourceView, Told};
+
+/// What the detectors of one resource remember.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Suite {
+    growth: Option<Growth>,
+    refusal: Refusal,
+    calls: Calls,
+    missing_completions: MissingCompletions,
+    hold_time_shift: HoldTimeShift,
+}
+
+impl Suite {
+    /// The settings may have changed since it was saved.
+    pub fn configure(&mut self, settings: &Settings) {
+        match settings.growth() {
+            Some(settings) => {
+                self.growth.iter_mut().for_each(|known| known.configure(settings.clone()))
+            }
+            None => self.growth = None,
+        }
+    }
+
+    /// What every detector says at the end of a tick, in the order in which the book hears them.
+    pub fn step(
+        &mut self,
+        settings: &Settings,
+        second: Second,
+        view: &ResourceView<'_>,
+        refused: &Refused,
+    ) -> Vec<(Witness, Verdict)> {
+        let detectors = &settings.detectors;
+        let pause_s = settings.pause_seconds();
+        let mut verdicts: Vec<(Witness, Verdict)> = Vec::new();
+        let mut culprit = None;
+        if let Some(held_open) = detectors.held_open.on()
+            && view.told != Told::Sessions
+        {
+            let calls = &mut self.calls;
+            calls.observe(second, view);
+            let missing = self.missing_completions.step(held_open, second, view, calls);
+            let shifted = self.hold_time_shift.step(held_open, second, view, calls);
+            let spells = [self.missing_completions.spell(), self.hold_time_shift.spell()];
+            let is_calm = !spells.iter().any(|spell| spell.is_on());
+            calls.learn(second, view, is_calm, |level| {
+                spells.iter().any(|spell| spell.is_unusual(second, level))
+            });
+            for verdict in [&missing, &shifted] {
+                if let Verdict::Found(finding) = verdict {
+                    culprit.get_or_insert(finding.owner.clone());
+                }
+            }
+            verdicts.push((Witness::MissingCompletions, missing));
+            verdicts.push((Witness::HoldTimeShift, shifted));
+        }
+        if let Some(growth_settings) = settings.growth() {
+            let growth = self.growth.get_or_insert_with(|| Growth::new(growth_settings));
+            let verdict = growth.step(second, view);
+            if let Verdict::Found(finding) = &verdict {
+                culprit.get_or_insert(finding.owner.clone());
+            }
+            verdicts.push((Witness::Growth, verdict));
+        }
+        if let Some(refusal) = detectors.refusal_at_limit.on() {
+            let culprit = culprit.as_ref();
+            let verdict = self.refusal.step(refusal, pause_s, second, view, refused, culprit);
+            verdicts.push((Witness::Refusal, verdict));
+            for ((dimension, value), verdict) in
+                self.refusal.step_narrow(refusal, pause_s, second, view, refused)
+            {
+                verdicts.push((Witness::NarrowRefusal(dimension, value), verdict));
+            }
+        }
+        verdicts
+    }
+}
