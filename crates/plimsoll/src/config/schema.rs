@@ -600,15 +600,20 @@ impl<'de> VariantAccess<'de> for Probe {
 
 /// Gives every key the meaning that it has in the tables of `docs/config.md`. The table below
 /// `## Keys` is about the outermost keys; each further one about those inside of the sections that
-/// its heading names.
+/// its heading names, or of the one key of them that the sentence before it names.
 fn describe(schema: &mut Value, docs: &str) {
     let mut sections: Vec<&str> = Vec::new();
+    let mut named: Option<&str> = None;
     let mut is_outermost = false;
     for line in docs.lines() {
         if let Some(heading) = line.strip_prefix('#') {
             is_outermost = heading == "# Keys";
             sections = heading.split('`').skip(1).step_by(2).collect();
+            named = None;
             continue;
+        }
+        if line.ends_with(':') {
+            named = line.split('`').nth(1);
         }
         let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
         let [key, .., meaning] = cells[..] else { continue };
@@ -619,7 +624,12 @@ fn describe(schema: &mut Value, docs: &str) {
             describe_key(&mut schema["properties"], key, meaning);
         }
         for section in &sections {
-            describe_inside(&mut schema["properties"][*section], key, meaning);
+            let Some(section) = schema["properties"].get_mut(section) else { continue };
+            let is_inside = |name: &&str| section["properties"].get(*name).is_some();
+            match named.filter(is_inside) {
+                Some(name) => describe_inside(&mut section["properties"][name], key, meaning),
+                None => describe_inside(section, key, meaning),
+            }
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use plimsoll_ingest::timestamp::{TimestampReader, time_of_fraction, time_of_integer};
 use plimsoll_model::Time;
+use plimsoll_model::lives::LifeEvent;
 use serde_json::{Map, Value, json};
 
 use super::Asked;
@@ -47,17 +48,20 @@ struct Fields {
 
 /// The canonical form of context events: deploys, restarts, scaling, limit changes.
 pub(super) fn context_events(lines: &[Line<'_>], _: &Asked) -> Option<Guess> {
+    // What starts and ends under an id of its own is a session, not an instance.
     let is_one = |object: &Map<String, Value>| {
         let event = object.get("event").and_then(Value::as_str);
+        let has_session = || object.keys().any(|key| words::SESSION.contains(&&*plain(key)));
         object.contains_key("time")
-            && event.is_some_and(|event| words::CONTEXT_EVENTS.contains(&event))
+            && event.is_some_and(is_context)
+            && !(event.is_some_and(is_session) && has_session())
     };
     let matched = lines.iter().filter(|line| line.object.as_ref().is_some_and(is_one)).count();
     (matched > 0).then(|| Guess {
         format: "context events",
         matched,
         lines: lines.len(),
-        why: "are JSON objects with `time` and an `event` that explains: deploy, restart, scale, limit_change".into(),
+        why: "are JSON objects with `time` and an `event` that explains, such as deploy, restart or limit_change".into(),
         source: Some(json!({ "format": "json", "role": "context" })),
         advice: String::new(),
         starter: None,
@@ -320,10 +324,26 @@ fn guess_map(fields: &Fields) -> Result<Value, String> {
     Ok(map)
 }
 
+/// Whether a value of an event field explains what happens around resources.
+fn is_context(event: &str) -> bool {
+    LifeEvent::from_name(event).is_some()
+}
+
+fn is_session(event: &str) -> bool {
+    session_event(event).is_some()
+}
+
+/// The event of a session that a value of an event field means.
+fn session_event(text: &str) -> Option<&'static str> {
+    let text = plain(text);
+    let fits = |(_, values): &&(&str, &[&str])| values.contains(&text.as_str());
+    words::SESSION_EVENTS.iter().find(fits).map(|(event, _)| *event)
+}
+
 fn context<'a>(fields: &'a Fields, map: &mut Value, taken: &mut Vec<&'a str>) -> bool {
     let is_event = |field: &Field| {
         !field.texts.is_empty()
-            && field.texts.iter().all(|text| words::CONTEXT_EVENTS.contains(&text.as_str()))
+            && field.texts.iter().all(|text| is_context(text) && !is_session(text))
     };
     let Some(event) = fields.named(words::EVENT, is_event) else { return false };
     map["context"] = json!({ "event": event.path });
@@ -335,13 +355,8 @@ fn context<'a>(fields: &'a Fields, map: &mut Value, taken: &mut Vec<&'a str>) ->
 }
 
 fn session<'a>(fields: &'a Fields, map: &mut Value, taken: &mut Vec<&'a str>) -> bool {
-    let meaning = |text: &str| {
-        let text = plain(text);
-        let fits = |(_, values): &&(&str, &[&str])| values.contains(&text.as_str());
-        words::SESSION_EVENTS.iter().find(fits).map(|(event, _)| *event)
-    };
     let begins = |field: &Field| {
-        let mut events = field.texts.iter().filter_map(|text| meaning(text));
+        let mut events = field.texts.iter().filter_map(|text| session_event(text));
         events.any(|event| event == "opened" || event == "started")
     };
     let Some(event) = fields.named(words::EVENT, begins) else { return false };
@@ -349,7 +364,7 @@ fn session<'a>(fields: &'a Fields, map: &mut Value, taken: &mut Vec<&'a str>) ->
     let Some(id) = fields.named(words::SESSION, is_id) else { return false };
     let mut events = Map::new();
     for text in &event.texts {
-        if let Some(event) = meaning(text) {
+        if let Some(event) = session_event(text) {
             let values = events.entry(event).or_insert_with(|| json!([]));
             values.as_array_mut().expect("it was made as a list").push(text.as_str().into());
         }
