@@ -1,5 +1,5 @@
 //! The formats that a file is held against. Another one is one function and one line of
-//! [`CANDIDATES`].
+//! `CANDIDATES`.
 
 use serde_json::{Map, Value, json};
 
