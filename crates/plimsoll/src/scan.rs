@@ -4,6 +4,7 @@
 //! and judged together with the others in event time, exactly as `replay` does. Nothing is sent
 //! and nothing is stored.
 
+mod fields;
 pub mod formats;
 mod head;
 mod json;

@@ -1,5 +1,5 @@
 //! The formats that a file is held against. Another one is one function and one line of
-//! [`CANDIDATES`].
+//! `CANDIDATES`.
 
 use serde_json::{Map, Value, json};
 
@@ -160,6 +160,8 @@ mod tests {
         check(r#"{"resourceMetrics":[]}"#, Some(("OTLP metrics in JSON", "1.00")));
         check(DEPLOY, Some(("context events", "1.00")));
         check(r#"{"ts":1795370400,"active":3}"#, Some(("JSON lines", "1.00")));
+        let call = r#"{"time":"2026-11-22T18:00:00Z","event":"start","call_id":1}"#;
+        check(call, Some(("JSON lines", "1.00")));
     }
 
     #[test]

@@ -4,60 +4,31 @@
 //! is said as a map that can be copied into a definition; where something is missing, that is said
 //! instead, with a definition to begin with.
 
-use plimsoll_ingest::timestamp::{TimestampReader, time_of_fraction, time_of_integer};
-use plimsoll_model::Time;
+use plimsoll_model::lives::LifeEvent;
 use serde_json::{Map, Value, json};
 
 use super::Asked;
+use super::fields::{Field, Fields};
 use super::formats::Guess;
 use super::head::Line;
 use super::words::{self, plain};
 
-/// Fields that are looked at; further ones are not.
-pub const FIELDS_MAX: usize = 256;
-
-/// How deep objects inside of objects are looked at; a map cannot name deeper fields.
-const DEPTH_MAX: usize = plimsoll_ingest::map::PATH_PARTS_MAX;
-
-/// Different texts of one field that are kept.
-const TEXTS_MAX: usize = 32;
-
-/// A field must be there, and fit, in this part of the objects.
-const SHARE_MIN: f64 = 0.9;
-
-/// One field of the objects.
-struct Field {
-    path: String,
-    present: usize,
-    numbers: usize,
-    /// Whole numbers and texts: what a name can be.
-    names: usize,
-    times: usize,
-    /// Texts that are times and do not say their zone.
-    without_zone: usize,
-    largest: f64,
-    texts: Vec<String>,
-}
-
-/// The fields of all objects, in the order in which they were met.
-struct Fields {
-    objects: usize,
-    all: Vec<Field>,
-}
-
 /// The canonical form of context events: deploys, restarts, scaling, limit changes.
 pub(super) fn context_events(lines: &[Line<'_>], _: &Asked) -> Option<Guess> {
+    // What starts and ends under an id of its own is a session, not an instance.
     let is_one = |object: &Map<String, Value>| {
         let event = object.get("event").and_then(Value::as_str);
+        let has_session = || object.keys().any(|key| words::SESSION.contains(&&*plain(key)));
         object.contains_key("time")
-            && event.is_some_and(|event| words::CONTEXT_EVENTS.contains(&event))
+            && event.is_some_and(is_context)
+            && !(event.is_some_and(is_session) && has_session())
     };
     let matched = lines.iter().filter(|line| line.object.as_ref().is_some_and(is_one)).count();
     (matched > 0).then(|| Guess {
         format: "context events",
         matched,
         lines: lines.len(),
-        why: "are JSON objects with `time` and an `event` that explains: deploy, restart, scale, limit_change".into(),
+        why: "are JSON objects with `time` and an `event` that explains, such as deploy, restart or limit_change".into(),
         source: Some(json!({ "format": "json", "role": "context" })),
         advice: String::new(),
         starter: None,
@@ -139,129 +110,6 @@ fn with_map(
     }
 }
 
-impl Fields {
-    fn of(objects: &[&Map<String, Value>]) -> Fields {
-        let mut fields = Fields { objects: objects.len(), all: Vec::new() };
-        for object in objects {
-            fields.take(object, "", 1);
-        }
-        fields
-    }
-
-    fn take(&mut self, object: &Map<String, Value>, before: &str, depth: usize) {
-        for (key, value) in object {
-            let path = if before.is_empty() { key.clone() } else { format!("{before}.{key}") };
-            match value {
-                Value::Object(inner) if depth < DEPTH_MAX => self.take(inner, &path, depth + 1),
-                Value::Object(_) | Value::Array(_) | Value::Null => {}
-                _ if key.is_empty() => {}
-                scalar => self.count(path, scalar),
-            }
-        }
-    }
-
-    fn count(&mut self, path: String, value: &Value) {
-        let at = match self.all.iter().position(|field| field.path == path) {
-            Some(at) => at,
-            None if self.all.len() < FIELDS_MAX => {
-                self.all.push(Field::new(path));
-                self.all.len() - 1
-            }
-            None => return,
-        };
-        self.all[at].count(value);
-    }
-
-    /// The field of the first name in `words` for which there is one that is in most objects and
-    /// `fits`. The whole path counts before its last part alone.
-    fn named(&self, words: &[&str], fits: impl Fn(&Field) -> bool) -> Option<&Field> {
-        let candidates: Vec<&Field> =
-            self.all.iter().filter(|field| self.is_common(field.present) && fits(field)).collect();
-        words.iter().find_map(|word| {
-            let whole = candidates.iter().find(|field| plain(&field.path) == *word);
-            let last = || candidates.iter().find(|field| field.last() == *word);
-            whole.or_else(last).copied()
-        })
-    }
-
-    fn ending(&self, ends: &[&str], fits: impl Fn(&Field) -> bool) -> Option<&Field> {
-        let mut all = self.all.iter().filter(|field| self.is_common(field.present) && fits(field));
-        all.find(|field| ends.iter().any(|end| field.last().ends_with(end)))
-    }
-
-    fn is_common(&self, count: usize) -> bool {
-        count as f64 >= SHARE_MIN * self.objects as f64
-    }
-}
-
-impl Field {
-    fn new(path: String) -> Field {
-        Field {
-            path,
-            present: 0,
-            numbers: 0,
-            names: 0,
-            times: 0,
-            without_zone: 0,
-            largest: f64::NEG_INFINITY,
-            texts: Vec::new(),
-        }
-    }
-
-    fn count(&mut self, value: &Value) {
-        self.present += 1;
-        let number = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok());
-        if let Some(number) = number.filter(|number| number.is_finite()) {
-            self.numbers += 1;
-            self.largest = self.largest.max(number);
-        }
-        self.names += usize::from(value.is_string() || value.is_i64() || value.is_u64());
-        self.times += usize::from(is_time(value));
-        if let Some(text) = value.as_str() {
-            let without_zone =
-                TimestampReader::new("+01:00").and_then(|mut reader| reader.read(text));
-            let utc = TimestampReader::new("UTC").and_then(|mut reader| reader.read(text));
-            self.without_zone += usize::from(without_zone.is_ok() && without_zone != utc);
-            if self.texts.len() < TEXTS_MAX && !self.texts.iter().any(|each| each == text) {
-                self.texts.push(text.to_owned());
-            }
-        }
-    }
-
-    /// The last part of the path, in one spelling.
-    fn last(&self) -> String {
-        plain(self.path.rsplit('.').next().unwrap_or_default())
-    }
-
-    fn are_numbers(&self) -> bool {
-        self.numbers == self.present
-    }
-
-    fn are_times(&self) -> bool {
-        self.times as f64 >= SHARE_MIN * self.present as f64
-    }
-
-    fn are_names(&self) -> bool {
-        self.names == self.present
-    }
-}
-
-fn is_time(value: &Value) -> bool {
-    let time = match value {
-        Value::Number(number) => match number.as_i64() {
-            Some(whole) => Some(time_of_integer(whole, None)),
-            None => number.as_f64().and_then(|number| time_of_fraction(number, None)),
-        },
-        Value::String(text) => match text.trim().parse::<f64>() {
-            Ok(number) => time_of_fraction(number, None),
-            // In a zone of its own an abbreviation such as CET is readable too.
-            Err(_) => TimestampReader::new("+01:00").and_then(|mut it| it.read(text)).ok(),
-        },
-        _ => None,
-    };
-    time.is_some_and(Time::is_plausible)
-}
-
 /// The value at `path`, through objects or as a name with dots.
 fn find<'a>(object: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
     if let Some(value) = object.get(path) {
@@ -320,10 +168,26 @@ fn guess_map(fields: &Fields) -> Result<Value, String> {
     Ok(map)
 }
 
+/// Whether a value of an event field explains what happens around resources.
+fn is_context(event: &str) -> bool {
+    LifeEvent::from_name(event).is_some()
+}
+
+fn is_session(event: &str) -> bool {
+    session_event(event).is_some()
+}
+
+/// The event of a session that a value of an event field means.
+fn session_event(text: &str) -> Option<&'static str> {
+    let text = plain(text);
+    let fits = |(_, values): &&(&str, &[&str])| values.contains(&text.as_str());
+    words::SESSION_EVENTS.iter().find(fits).map(|(event, _)| *event)
+}
+
 fn context<'a>(fields: &'a Fields, map: &mut Value, taken: &mut Vec<&'a str>) -> bool {
     let is_event = |field: &Field| {
         !field.texts.is_empty()
-            && field.texts.iter().all(|text| words::CONTEXT_EVENTS.contains(&text.as_str()))
+            && field.texts.iter().all(|text| is_context(text) && !is_session(text))
     };
     let Some(event) = fields.named(words::EVENT, is_event) else { return false };
     map["context"] = json!({ "event": event.path });
@@ -335,13 +199,8 @@ fn context<'a>(fields: &'a Fields, map: &mut Value, taken: &mut Vec<&'a str>) ->
 }
 
 fn session<'a>(fields: &'a Fields, map: &mut Value, taken: &mut Vec<&'a str>) -> bool {
-    let meaning = |text: &str| {
-        let text = plain(text);
-        let fits = |(_, values): &&(&str, &[&str])| values.contains(&text.as_str());
-        words::SESSION_EVENTS.iter().find(fits).map(|(event, _)| *event)
-    };
     let begins = |field: &Field| {
-        let mut events = field.texts.iter().filter_map(|text| meaning(text));
+        let mut events = field.texts.iter().filter_map(|text| session_event(text));
         events.any(|event| event == "opened" || event == "started")
     };
     let Some(event) = fields.named(words::EVENT, begins) else { return false };
@@ -349,7 +208,7 @@ fn session<'a>(fields: &'a Fields, map: &mut Value, taken: &mut Vec<&'a str>) ->
     let Some(id) = fields.named(words::SESSION, is_id) else { return false };
     let mut events = Map::new();
     for text in &event.texts {
-        if let Some(event) = meaning(text) {
+        if let Some(event) = session_event(text) {
             let values = events.entry(event).or_insert_with(|| json!([]));
             values.as_array_mut().expect("it was made as a list").push(text.as_str().into());
         }

@@ -210,9 +210,6 @@ pub(super) const AGE: &[(&str, &str)] = &[
 /// Why a unit was refused or closed.
 pub(super) const REASON: &[&str] = &["reason", "cause"];
 
-/// What happened around it.
-pub(super) const CONTEXT_EVENTS: &[&str] = &["deploy", "restart", "scale", "limit_change"];
-
 /// `maxPoolSize` and `max-pool-size` as `max_pool_size`.
 pub(super) fn plain(name: &str) -> String {
     let mut plain = String::with_capacity(name.len() + 4);
