@@ -155,7 +155,7 @@ fn measure(service: &Service) -> Vec<Measured<'_>> {
         let late = line.slope + bend / 2.0;
         lives.push(Measured { past, line, bend, late });
     }
-    lives.sort_by(|a, b| (a.past.started, a.past.ended).cmp(&(b.past.started, b.past.ended)));
+    lives.sort_by_key(|life| (life.past.started, life.past.ended));
     lives
 }
 

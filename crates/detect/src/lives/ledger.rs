@@ -16,7 +16,7 @@ use super::floors::{Curve, Floors, Point};
 /// The most instances of a resource that are told apart; rows of others are counted.
 pub const INSTANCES_MAX: usize = 4_096;
 
-/// The most ended lives that are remembered per program, 0.5 KB each.
+/// The most ended lives that are remembered per program, 0.7 KB each.
 pub const PAST_MAX: usize = 96;
 
 /// The most deploys, scalings, newcomers and returns that are remembered per program.
@@ -58,7 +58,7 @@ pub(crate) struct Instance {
     tells_start: bool,
 }
 
-/// One life that goes on: 2.9 KB at most.
+/// One life that goes on: 3.8 KB at most.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Life {
     pub started: Time,

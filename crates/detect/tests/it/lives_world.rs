@@ -215,7 +215,7 @@ fn ticks(rows: BTreeMap<i64, Vec<(String, &'static str, String, What)>>) -> Vec<
     let (mut samples, mut lives) = (SampleBuilder::default(), LifeBuilder::default());
     let (mut count, mut events) = (0, 0);
     let mut ticks: Vec<Tick> = Vec::new();
-    let mut second = *rows.keys().next().unwrap();
+    let mut second = rows.keys().next().copied().unwrap_or(0);
     for (at, rows) in &rows {
         while second < *at {
             ticks.push(Tick::empty(Second(START + second)));
