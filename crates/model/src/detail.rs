@@ -43,8 +43,10 @@ pub struct HeldOpen {
 pub struct WithinLife {
     /// The instance whose memory runs out first.
     pub instance: String,
-    /// Since when it is seen to grow.
+    /// Since when it is seen to grow: the first floor of the line.
     pub since: Second,
+    /// The metric of the floors in the evidence through which the line goes.
+    pub floors: String,
     /// What the lives before have in common, if they grew as well.
     pub across: Option<AcrossLives>,
 }

@@ -242,6 +242,7 @@ mod tests {
         let within = WithinLife {
             instance: "web-1".to_owned(),
             since: Second(NOW - 600),
+            floors: "memory_floor_8s".to_owned(),
             across: Some(across()),
         };
         let web = (Dimension::ServiceName, "web");

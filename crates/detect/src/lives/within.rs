@@ -181,6 +181,7 @@ impl Within {
                 detail: Some(Detail::WithinLife(WithinLife {
                     instance: name_of(&own.holder).to_owned(),
                     since: rise.since.second(),
+                    floors: self.window(life, *instance).map_or(String::new(), |(name, _)| name),
                     across: None,
                 })),
             };
