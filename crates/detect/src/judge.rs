@@ -259,10 +259,14 @@ impl Judge {
     }
 
     /// What every resource holds now, by name: units held by everybody, and units that can be
-    /// held, if a limit is known. Cheap enough for every tick.
+    /// held, if a limit is known; of memory, the fullest instance. Cheap enough for every tick.
     pub fn totals(&self) -> impl Iterator<Item = (&str, u64, Option<u64>)> {
         self.places.iter().map(|(name, place)| {
-            let ledger = &self.state.resources[*place].ledger;
+            let Resource { ledger, lives, .. } = &self.state.resources[*place];
+            if lives.is_seen() {
+                let (holders, usable) = lives.held(self.configs[*place].limit);
+                return (name.as_str(), holders.first().map_or(0, |(_, level)| *level), usable);
+            }
             let usable = ledger.view(&self.configs[*place], Second::default()).usable;
             (name.as_str(), ledger.held(), usable)
         })

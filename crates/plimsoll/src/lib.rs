@@ -11,6 +11,7 @@ pub mod expected;
 pub mod fault;
 pub mod feed;
 pub mod golden;
+pub mod harm;
 pub mod live;
 pub mod metric;
 pub mod outbox;

@@ -7,11 +7,11 @@ use anyhow::Context;
 use plimsoll_detect::judge::{Judge, Step};
 use plimsoll_detect::settings::Settings;
 use plimsoll_ingest::merge::Merge;
-use plimsoll_model::sessions::{SessionEvent, refusal};
-use plimsoll_model::{Batch, Reject, RejectReason, Row, RowKind, Tick, Time};
+use plimsoll_model::{Batch, Reject, RejectReason, Tick, Time};
 
 use crate::config::Config;
 use crate::feed::{self, Feed};
+use crate::harm::Harms;
 use crate::progress::Progress;
 use crate::threshold::Threshold;
 
@@ -32,9 +32,8 @@ pub struct Report {
     pub sources: BTreeMap<String, SourceReport>,
     /// Ticks judged.
     pub ticks: u64,
-    /// Every refusal's time, by resource: the first after an incident opened is its consequence.
-    /// Bounded by [`REFUSALS_KEPT_MAX`]; the first ones are kept.
-    pub refusals: BTreeMap<String, Vec<Time>>,
+    /// What happened to users.
+    pub harms: Harms,
     /// What a plain threshold would have said.
     pub threshold: Threshold,
 }
@@ -84,19 +83,10 @@ impl SourceReport {
     }
 }
 
-/// Refusals whose time is kept for the report, per resource.
-pub const REFUSALS_KEPT_MAX: usize = 100_000;
-
 impl Report {
     /// All rejects.
     pub fn rejected(&self) -> u64 {
         self.rejects.iter().sum()
-    }
-
-    /// The first refusal of `resource` at or after `from`.
-    pub fn refusal_after(&self, resource: &str, from: Time) -> Option<Time> {
-        let times = self.refusals.get(resource)?;
-        times.iter().copied().filter(|&time| time >= from).min()
     }
 
     fn count(&mut self, source: &str, batch: &Batch) {
@@ -128,28 +118,6 @@ impl Report {
         }
         sentences
     }
-
-    fn note_refusals(&mut self, tick: &Tick) {
-        for row in &tick.rows {
-            if let Some(resource) = refused_resource(tick, row) {
-                let times = self.refusals.entry(resource.to_owned()).or_default();
-                if times.len() < REFUSALS_KEPT_MAX {
-                    times.push(row.time);
-                }
-            }
-        }
-    }
-}
-
-/// The resource that refused at its hard limit in this row, if it did.
-fn refused_resource<'a>(tick: &'a Tick, row: &Row) -> Option<&'a str> {
-    if row.kind != RowKind::Session {
-        return None;
-    }
-    let sessions = &tick.batch(row).sessions;
-    let index = row.index as usize;
-    let at_limit = matches!(sessions.reason(index), Some(refusal::LIMIT | refusal::RESERVED));
-    (sessions.event(index) == SessionEvent::Refused && at_limit).then(|| sessions.resource(index))
 }
 
 /// Judges the configuration's files from their beginning to their end, and warns of sources of
@@ -190,7 +158,7 @@ pub fn judge(
     loop {
         while let Some(tick) = merge.next_tick() {
             report.ticks += 1;
-            report.note_refusals(&tick);
+            report.harms.observe(&tick);
             let step = judge.step(&tick);
             if !step.transitions.is_empty() {
                 progress.clear();

@@ -1,5 +1,5 @@
 //! A replay told to a person: what would have been said, when, whom it names, and how long
-//! before the first refusal.
+//! before users noticed.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use plimsoll_model::{Change, IncidentId, RejectReason, Severity, Time, Transition};
 
+use crate::harm::Harm;
 use crate::replay::Report;
 use crate::threshold::THRESHOLD;
 
@@ -81,20 +82,23 @@ impl Story {
         text
     }
 
-    /// One incident: whom it names, what to do, how long before the first refusal, how it ended.
+    /// One incident: whom it names, what to do, how long before users noticed, how it ended.
     pub fn tell(&self, told: &Told, report: &Report, text: &mut String) {
         let first = told.first();
         let severity = first.severity_peak.name().to_uppercase();
         let finding = &first.finding;
         let _ = writeln!(text, "  {severity} {}  {}", first.as_of, first.headline);
         let _ = writeln!(text, "    do: {}", first.advice);
-        let refusal = report.refusal_after(&finding.resource, first.opened_at.start());
-        let _ = match refusal {
-            Some(refusal) => {
-                let lead = lead(first.as_of.end(), refusal);
-                writeln!(text, "    the first refusal came at {}: {lead}", refusal.second())
+        if told.opened.as_of < first.as_of {
+            let before = told.opened.severity_peak.name();
+            let _ = writeln!(text, "    a {before} since {}", told.opened.as_of);
+        }
+        let _ = match report.harms.after(finding, finding.since.start()) {
+            Some((time, harm)) => {
+                let lead = lead(first.as_of.end(), time);
+                writeln!(text, "    {} {}: {lead}", harm.words(), time.second())
             }
-            None => writeln!(text, "    no refusal followed"),
+            None => writeln!(text, "    {}", Harm::none(finding.kind)),
         };
         let _ = writeln!(text, "    {}", threshold(first, report));
         let _ = match told.last.change {
@@ -106,8 +110,8 @@ impl Story {
     }
 }
 
-fn lead(said: Time, refusal: Time) -> String {
-    let seconds = refusal.micros_since(said) / 1_000_000;
+fn lead(said: Time, noticed: Time) -> String {
+    let seconds = noticed.micros_since(said) / 1_000_000;
     let (amount, side) = (seconds.abs(), if seconds >= 0 { "before" } else { "after" });
     format!("this was said {} {side} it", duration(amount))
 }

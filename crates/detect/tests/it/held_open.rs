@@ -26,8 +26,8 @@ fn shown(told: &Transition) -> String {
 fn page(world: &World) -> Option<(i64, Option<String>, Kind)> {
     let told = world.judged();
     let first = told.iter().find(|transition| transition.severity_peak == Severity::Page)?;
-    let of_it = told.iter().filter(|transition| transition.incident == first.incident);
-    let last = of_it.last().and_then(named).map(str::to_owned);
+    let mut of_it = told.iter().filter(|transition| transition.incident == first.incident);
+    let last = of_it.next_back().and_then(named).map(str::to_owned);
     Some((first.as_of.0 - START - world.onset_s as i64, last, first.finding.kind))
 }
 

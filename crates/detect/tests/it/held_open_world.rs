@@ -89,7 +89,8 @@ impl World {
         let ticks = ticks(&self.statements(), self.until_s as i64);
         let step = |(place, tick): (usize, &Tick)| {
             if place % 10 == 0 {
-                judge = Judge::restore(settings(self.limit), &judge.save()).unwrap();
+                judge =
+                    Judge::restore(settings(self.limit), &judge.save()).expect("it was just saved");
             }
             judge.step(tick)
         };
@@ -122,7 +123,7 @@ impl World {
             // What ends before the next call comes gives its slot to the next in the queue.
             ends.sort_by(|a, b| b.0.total_cmp(&a.0));
             while ends.last().is_some_and(|(end, _)| *end <= time) {
-                let (free, _) = ends.pop().unwrap();
+                let (free, _) = ends.pop().expect("all slots are taken");
                 if let Some(service) = queue.pop_front() {
                     number += 1;
                     let end = self.call(&mut said, &mut rng, number, service, free);
@@ -173,7 +174,7 @@ impl World {
             }
             Cause::AllSlow { times } if is_on => usual * times,
             // One in thirty calls for as long as it takes to make them.
-            Cause::FewOfTheSmallest { calls } if is_on && number % 30 == 0 => {
+            Cause::FewOfTheSmallest { calls } if is_on && number.is_multiple_of(30) => {
                 if at < self.onset_s + calls as f64 * 0.5 {
                     *service = self.services - 1;
                     self.timeout_s

@@ -161,11 +161,11 @@ impl Found<'_> {
             let decided_at = self.decided.get(&key).copied().unwrap_or(first.as_of.end());
             let mut finding = output::json_value(first, decided_at);
             let resolved = told.last.change == Change::Resolved;
-            let refusal =
-                self.report.refusal_after(&first.finding.resource, first.opened_at.start());
+            let finding_of = &first.finding;
+            let noticed = self.report.harms.after(finding_of, finding_of.since.start());
             finding["resolved_at"] = json!(resolved.then(|| told.last.as_of.to_string()));
             finding["resolved_reason"] = json!(resolved.then(|| told.last.reason.name()));
-            finding["first_refusal_at"] = json!(refusal.map(|time| time.to_string()));
+            finding["noticed_at"] = json!(noticed.map(|(time, _)| time.to_string()));
             finding
         });
         let findings: Vec<Value> = findings.collect();

@@ -6,7 +6,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says what failed by panicking")]
 
-mod alerts;
 mod api;
 mod cli;
 mod crash;

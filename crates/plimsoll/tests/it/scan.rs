@@ -56,7 +56,7 @@ fn a_finding_is_exit_code_1_and_no_finding_is_0() {
     assert_eq!(found["findings"][0]["kind"], "refusal_at_limit");
     assert_eq!(found["findings"][0]["resource"], "postgresql");
     // 190 refusals in the seconds 10 to 199.
-    assert_eq!(found["findings"][0]["first_refusal_at"], "2026-03-03T14:00:10.000000Z");
+    assert_eq!(found["findings"][0]["noticed_at"], "2026-03-03T14:00:10.000000Z");
     let file = &found["files"][0];
     assert_eq!((&file["lines"], &file["rejected"]), (&193.into(), &0.into()));
     assert_eq!(file["confidence"], 1.0);

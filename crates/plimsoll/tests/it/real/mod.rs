@@ -1,6 +1,5 @@
 //! Tests that need real servers. A missing one fails the test with what to install.
 
-mod alerts;
 mod board;
 mod kafka;
 mod kill;
