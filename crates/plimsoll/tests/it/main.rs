@@ -24,3 +24,4 @@ mod scenario;
 mod schema;
 mod sql;
 mod topics;
+mod variants;
