@@ -10,6 +10,7 @@ mod alerts;
 mod api;
 mod cli;
 mod crash;
+mod demo;
 mod deploy;
 mod full;
 mod golden;
