@@ -61,6 +61,8 @@ pub fn judge(
     data: &Path,
     mut judged: impl FnMut(&Recording) -> io::Result<()>,
 ) -> anyhow::Result<Vec<Recording>> {
+    // Said before anything is judged, so that nothing is half done.
+    refuse_used(data)?;
     let mut recordings = Vec::new();
     for folder in golden::folders(folder)? {
         let (config, _) = Config::load_for(&folder.join("pipeline.yaml"), Purpose::Replay)?;
@@ -74,11 +76,8 @@ pub fn judge(
 /// Judges one recording into the data directory `data`, which must be empty or absent.
 pub fn judge_one(config: &Config, data: &Path) -> anyhow::Result<Recording> {
     let started = Instant::now();
-    let shown = || data.display().to_string();
-    std::fs::create_dir_all(data).with_context(|| format!("cannot create `{}`", shown()))?;
-    if std::fs::read_dir(data)?.next().is_some() {
-        return Err(NotEmpty(shown()).into());
-    }
+    std::fs::create_dir_all(data).with_context(|| format!("cannot create `{}`", data.display()))?;
+    refuse_used(data)?;
     let options = Options { ballast_bytes: 0, ..Options::new(&config.name) };
     let mut store = Store::open(data, options)?;
     let (mut story, watched) = (Story::default(), Watched::new());
@@ -100,6 +99,17 @@ pub fn judge_one(config: &Config, data: &Path) -> anyhow::Result<Recording> {
     })?;
     let (pipeline, took) = (config.name.clone(), started.elapsed());
     Ok(Recording { pipeline, story, report, took, store: Arc::new(Mutex::new(store)), watched })
+}
+
+/// Refuses a folder that holds something; one that is not there holds nothing.
+fn refuse_used(data: &Path) -> anyhow::Result<()> {
+    let shown = || data.display().to_string();
+    let is_used = match std::fs::read_dir(data) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        Err(error) => return Err(error).with_context(|| format!("cannot list `{}`", shown())),
+    };
+    if is_used { Err(NotEmpty(shown()).into()) } else { Ok(()) }
 }
 
 /// What is watched at the end of a pane.

@@ -9,6 +9,7 @@
 mod api;
 mod cli;
 mod crash;
+mod demo;
 mod deploy;
 mod full;
 mod golden;
@@ -23,3 +24,4 @@ mod scenario;
 mod schema;
 mod sql;
 mod topics;
+mod variants;
