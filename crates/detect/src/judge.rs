@@ -245,7 +245,7 @@ impl Judge {
         for transition in self.state.book.step(&rules, second, view.name, verdicts) {
             let proof = self.state.proofs.entry(transition.incident).or_default();
             step.evidence.panes.extend(ledger.evidence(proof, &transition));
-            step.evidence.sessions.extend(ledger.open_sessions(&transition));
+            step.evidence.sessions.extend(ledger.open_sessions(proof, &transition));
             if transition.change == Change::Resolved {
                 self.state.proofs.remove(&transition.incident);
             }

@@ -1,9 +1,9 @@
 //! Panes: what happened to a resource in each ten seconds, and the evidence made of them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use plimsoll_model::evidence::{self, PANE_SECONDS};
-use plimsoll_model::{OwnedHolder, Second, Transition};
+use plimsoll_model::{OwnedHolder, Second, Time, Transition};
 use serde::{Deserialize, Serialize};
 
 use crate::view::HolderLevel;
@@ -90,6 +90,8 @@ pub(crate) struct Proof {
     through: Option<Second>,
     /// What it said of that pane, which was not over.
     told: BTreeMap<u32, Count>,
+    /// The open calls that it was told of: when each began, its key, its holder.
+    pub open: BTreeSet<(Time, u128, u32)>,
 }
 
 fn pane_of(second: Second) -> Second {

@@ -1,10 +1,10 @@
 //! The proof of a transition: SQL over the tables of evidence that gives its numbers again.
 //!
-//! The text is made of the kind, the owner's name, the incident's id and the two times `since` and
-//! `as_of`; of none of the numbers that it proves. It keeps to what DataFusion and ClickHouse
+//! The text is made of the kind, names (the owner's, an instance's, a metric's), the incident's id
+//! and the times `since` and `as_of`; of none of the numbers that it proves. It keeps to what DataFusion and ClickHouse
 //! understand alike. `docs/sql.md`, "The proof of an incident", says how exact each number is.
 
-use plimsoll_model::{Dimension, Finding, IncidentId, Kind, Owner, Second};
+use plimsoll_model::{Detail, Dimension, Finding, IncidentId, Kind, Owner, Second};
 
 /// The proof of `finding`, as incident `incident` told it at `as_of`.
 pub(crate) fn proof(incident: IncidentId, finding: &Finding, as_of: Second) -> String {
@@ -14,7 +14,7 @@ pub(crate) fn proof(incident: IncidentId, finding: &Finding, as_of: Second) -> S
         }
         Kind::GrowthWithinLife => within(incident, finding, as_of),
         Kind::GrowthAcrossLives => across(incident, finding, as_of),
-        Kind::NotBack => newest(incident, as_of),
+        Kind::NotBack => absence(incident, finding, as_of),
     }
 }
 
@@ -32,20 +32,27 @@ fn panes(incident: IncidentId, finding: &Finding, as_of: Second) -> String {
     let owned = owner.as_deref().unwrap_or("1 = 0");
     let grown = if owner.is_some() { "owned" } else { "held_units" };
     let is_growth = finding.kind == Kind::GrowthToLimit;
+    let is_refusal = finding.kind == Kind::RefusalAtLimit;
     let since = moment(Second(finding.since.0 - finding.since.0.rem_euclid(10)));
     let mut columns = vec!["MAX(CASE WHEN place = 1 THEN held_units END) AS level".to_owned()];
     if owner.is_some() {
-        columns.push("MAX(CASE WHEN place = 1 THEN owned END) AS owner_level".to_owned());
-        columns.push(match is_growth {
-            // The level before the growth: its mean over the panes before.
-            true => "ROUND(SUM(CASE WHEN since = 0 THEN owned * (b - a) END) / \
-                     NULLIF(SUM(CASE WHEN since = 0 THEN b - a END), 0)) AS owner_level_before"
-                .to_owned(),
-            // What it held when the first was refused.
-            false => "MAX(CASE WHEN since = 1 AND since_place = 1 THEN owned END) \
-                      AS owner_level_before"
-                .to_owned(),
+        // Who holds nothing is not told apart: logs of ended calls do not say who holds.
+        columns.push(match finding.kind {
+            Kind::HeldOpen => {
+                "NULLIF(MAX(CASE WHEN place = 1 THEN owned END), 0) AS owner_level".to_owned()
+            }
+            _ => "MAX(CASE WHEN place = 1 THEN owned END) AS owner_level".to_owned(),
         });
+        columns.push(match is_refusal {
+            // What it held when the first was refused.
+            true => "MAX(CASE WHEN since = 1 AND since_place = 1 THEN owned END) \
+                     AS owner_level_before"
+                .to_owned(),
+            false => format!("ROUND({MEAN_BEFORE}) AS owner_level_before"),
+        });
+        if finding.kind == Kind::HeldOpen {
+            columns.push("MAX(open_calls) AS open_calls".to_owned());
+        }
     }
     columns.push("SUM(CASE WHEN since = 1 THEN refusals ELSE 0 END) AS refused".to_owned());
     if is_growth {
@@ -58,6 +65,21 @@ fn panes(incident: IncidentId, finding: &Finding, as_of: Second) -> String {
         // The limit of one account: only its own refusals count.
         (Kind::RefusalAtLimit, None) => "CASE WHEN is_owner = 1 THEN refused ELSE 0 END",
         _ => "refused",
+    };
+    // The owner's calls that were open at the end of the tick, if single calls are known.
+    let (calls, source) = match (finding.kind, owner.is_some()) {
+        (Kind::HeldOpen, true) => {
+            let after = moment(Second(as_of.0 + 1));
+            let calls = format!(
+                ", calls AS (
+  SELECT NULLIF(CAST(COUNT(*) AS DOUBLE), 0) AS open_calls FROM sessions
+  WHERE incident = '{incident}' AND {owned} AND started_at < '{after}'
+    AND (ended_at IS NULL OR ended_at >= '{after}')
+)"
+            );
+            (calls, "sums CROSS JOIN calls")
+        }
+        _ => (String::new(), "sums"),
     };
     let as_of = moment(as_of);
     let columns = columns.join(",\n  ");
@@ -90,25 +112,31 @@ fn panes(incident: IncidentId, finding: &Finding, as_of: Second) -> String {
     since * (b - a) AS t0, since * (b * b - a * a) / 2 AS t1,
     since * (b * b * b - a * a * a) / 3 AS t2
   FROM spans
-)
+){calls}
 SELECT
   {columns}
-FROM sums"
+FROM {source}"
     )
 }
 
-/// The level and the limit that were measured last, and the least-squares line through the floors
-/// since the growth began.
+/// The level and the limit of the instance that were measured last, and the least-squares line
+/// through the floors of this life that show its growth.
 fn within(incident: IncidentId, finding: &Finding, as_of: Second) -> String {
-    let (since, as_of) = (moment(finding.since), moment(as_of));
+    let (whose, floors, since) = match &finding.detail {
+        Some(Detail::WithinLife(life)) => {
+            (is_instance(&life.instance), literal("metric", &life.floors), life.since)
+        }
+        _ => ("1 = 1".to_owned(), "metric LIKE 'memory_floor%'".to_owned(), finding.since),
+    };
+    let (since, as_of) = (moment(since), moment(Second(as_of.0 + 1)));
     format!(
         "WITH measured AS (
   SELECT metric, value, time, CAST(EXTRACT(EPOCH FROM date_trunc('second', time)) AS DOUBLE) AS at_s,
     ROW_NUMBER() OVER (PARTITION BY metric ORDER BY time DESC) AS place
-  FROM samples WHERE incident = '{incident}' AND time <= '{as_of}'
+  FROM samples WHERE incident = '{incident}' AND time < '{as_of}' AND {whose}
 ), floors AS (
   SELECT at_s - AVG(at_s) OVER () AS t, value - AVG(value) OVER () AS v
-  FROM measured WHERE metric LIKE 'memory_floor%' AND time >= '{since}'
+  FROM measured WHERE {floors} AND time >= '{since}'
 ), line AS (
   SELECT SUM(t * v) / NULLIF(SUM(t * t), 0) AS slope FROM floors
 )
@@ -136,33 +164,61 @@ fn across(incident: IncidentId, finding: &Finding, as_of: Second) -> String {
 ), slopes AS (
   SELECT life, born, SUM(t * v) / NULLIF(SUM(t * t), 0) AS slope FROM centred GROUP BY life, born
 )
-SELECT 60 * AVG(slope) AS growth_per_minute FROM slopes"
+SELECT
+  60 * AVG(slope) AS growth_per_minute,
+  3600 * AVG(slope) AS growth_per_hour
+FROM slopes"
     )
 }
 
-/// The level and the limit that were measured last.
-fn newest(incident: IncidentId, as_of: Second) -> String {
-    let as_of = moment(as_of);
+/// The level and the limit that were measured last, how long the program's instances usually stay
+/// away, and the end of the instance's last life.
+fn absence(incident: IncidentId, finding: &Finding, as_of: Second) -> String {
+    let whose = match &finding.owner {
+        Owner::Holder { dimension, value } => is_owner(*dimension, value),
+        Owner::Nobody | Owner::Unknown => "1 = 0".to_owned(),
+    };
+    let as_of = moment(Second(as_of.0 + 1));
     format!(
         "WITH measured AS (
   SELECT metric, value, ROW_NUMBER() OVER (PARTITION BY metric ORDER BY time DESC) AS place
-  FROM samples WHERE incident = '{incident}' AND time <= '{as_of}'
+  FROM samples WHERE incident = '{incident}' AND time < '{as_of}' AND {whose}
+), ends AS (
+  SELECT MAX(CAST(EXTRACT(EPOCH FROM date_trunc('second', ended_at)) AS DOUBLE)) AS ended_s
+  FROM lives WHERE incident = '{incident}' AND ended_at < '{as_of}' AND {whose}
 )
 SELECT
-  {LAST_MEASURED}
-FROM measured"
+  {LAST_MEASURED},
+  MAX(CASE WHEN metric = 'usual_return' AND place = 1 THEN value END) AS usual_return_s,
+  MAX(ended_s) AS last_seen_epoch_s
+FROM measured CROSS JOIN ends"
     )
 }
+
+/// The owner's mean level in the panes before `since`.
+const MEAN_BEFORE: &str = "SUM(CASE WHEN since = 0 THEN owned * (b - a) END) / \
+     NULLIF(SUM(CASE WHEN since = 0 THEN b - a END), 0)";
 
 const LAST_MEASURED: &str =
     "MAX(CASE WHEN metric = 'memory' AND place = 1 THEN value END) AS level,
   MAX(CASE WHEN metric = 'memory' AND place = 1 THEN value END) AS owner_level,
   MAX(CASE WHEN metric = 'limit' AND place = 1 THEN value END) AS usable";
 
-/// Whether a row is the owner's. In a text literal a backslash means itself to one engine and an
-/// escape to the other: it is matched as any character, and so is what stands beside it.
+/// Whether a row is the owner's.
 fn is_owner(dimension: Dimension, value: &str) -> String {
-    let column = dimension.column();
+    literal(dimension.column(), value)
+}
+
+/// Whether a row is the instance's, which is known by one of three names.
+fn is_instance(name: &str) -> String {
+    let names = [Dimension::ServiceInstanceId, Dimension::HostName, Dimension::ServiceName];
+    let any = names.map(|dimension| is_owner(dimension, name)).join(" OR ");
+    format!("({any})")
+}
+
+/// Whether `column` is `value`. In a text literal a backslash means itself to one engine and an
+/// escape to the other: it is matched as any character, and so is what stands beside it.
+fn literal(column: &str, value: &str) -> String {
     if !value.contains('\\') {
         return format!("{column} = '{}'", value.replace('\'', "''"));
     }
@@ -244,17 +300,17 @@ mod tests {
             .collect();
         assert_eq!(read.into_iter().collect::<Vec<_>>(), expected, "{text}");
         let incident = "incident = '00000000000000000000000000000007'";
-        assert!(text.contains(incident) && text.contains("'2024-03-12 15:10:00'"), "{text}");
+        assert!(text.contains(incident) && text.contains("'2024-03-12 15:10:0"), "{text}");
     }
 
     #[test]
     fn evidence_is_all_that_it_reads() {
         check_read(Kind::GrowthToLimit, &["panes"]);
         check_read(Kind::RefusalAtLimit, &["panes"]);
-        check_read(Kind::HeldOpen, &["panes"]);
+        check_read(Kind::HeldOpen, &["panes", "sessions"]);
         check_read(Kind::GrowthWithinLife, &["samples"]);
         check_read(Kind::GrowthAcrossLives, &["lives", "samples"]);
-        check_read(Kind::NotBack, &["samples"]);
+        check_read(Kind::NotBack, &["lives", "samples"]);
     }
 
     #[track_caller]

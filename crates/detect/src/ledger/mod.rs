@@ -3,6 +3,7 @@
 //! Rows may come late, twice and in any order inside `correct_within`: once they are all there,
 //! the same units are held. `docs/detectors.md`, "Ledger", has the rules and their reasons.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use plimsoll_model::evidence::{self, PANE_SECONDS};
@@ -152,7 +153,14 @@ impl Ledger {
     /// The calls that the owner of a held-open incident holds now, the oldest first, at most
     /// [`EVIDENCE_SESSIONS_MAX`]. A session is named by the XXH3-128 of its id, in hexadecimal
     /// digits: texts of all open sessions would be the largest part of the ledger.
-    pub fn open_sessions(&self, transition: &Transition) -> Vec<evidence::Session> {
+    ///
+    /// A call that the incident was told of and that has ended since is told once more, with its
+    /// end; with `as_of` if the end is forgotten.
+    pub fn open_sessions(
+        &self,
+        proof: &mut Proof,
+        transition: &Transition,
+    ) -> Vec<evidence::Session> {
         let finding = &transition.finding;
         let Owner::Holder { dimension, value } = &finding.owner else { return Vec::new() };
         if finding.kind != Kind::HeldOpen || transition.change == Change::Resolved {
@@ -161,17 +169,25 @@ impl Ledger {
         let levels = self.holders.levels();
         let is_owner = |holder: u32| levels[holder as usize].holder.get(*dimension) == Some(value);
         let open = self.sessions.open_of(is_owner).into_iter().take(EVIDENCE_SESSIONS_MAX);
-        open.map(|(started_at, key, holder)| evidence::Session {
-            incident: transition.incident,
-            resource: self.name.clone(),
-            session: format!("{key:032x}"),
-            started_at,
-            ended_at: None,
-            waited_us: 0,
-            refused: false,
-            holder: levels[holder as usize].holder.clone(),
-        })
-        .collect()
+        let open: BTreeSet<(Time, u128, u32)> = open.collect();
+        let known = std::mem::replace(&mut proof.open, open);
+        let ended = known.difference(&proof.open).map(|call| {
+            let end = self.sessions.ended(call.1, call.0);
+            (*call, Some(end.unwrap_or(transition.as_of.start())))
+        });
+        let open = proof.open.iter().map(|call| (*call, None));
+        open.chain(ended)
+            .map(|((started_at, key, holder), ended_at)| evidence::Session {
+                incident: transition.incident,
+                resource: self.name.clone(),
+                session: format!("{key:032x}"),
+                started_at,
+                ended_at,
+                waited_us: 0,
+                refused: false,
+                holder: levels[holder as usize].holder.clone(),
+            })
+            .collect()
     }
 
     /// Begins the tick `tick`: closed sessions are forgotten after `correct_within`.

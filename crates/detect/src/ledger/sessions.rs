@@ -224,6 +224,16 @@ impl Sessions {
         open
     }
 
+    /// When the session `key`, which was opened at `opened`, ended, while that is remembered.
+    pub fn ended(&self, key: u128, opened: Time) -> Option<Time> {
+        match self.sessions.get(&key) {
+            Some(Session::Closed { opened_at: Some(at), closed_at, .. }) if *at == opened => {
+                Some(*closed_at)
+            }
+            _ => None,
+        }
+    }
+
     fn bury(&mut self, key: u128, opened: Option<Time>, closed: Time, tick: Second, refused: bool) {
         let tombstone =
             Session::Closed { opened_at: opened, closed_at: closed, buried: tick, refused };

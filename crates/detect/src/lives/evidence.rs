@@ -24,8 +24,8 @@ pub const ROWS_MAX: usize = (PAST_MAX + 64) * 34;
 pub(crate) struct Told {
     /// Ended lives: whose, and since when.
     lives: BTreeSet<(OwnedHolder, Time)>,
-    /// Single rows: when, and of which metric.
-    samples: BTreeSet<(Time, String)>,
+    /// Single rows: when, of which metric, and whose.
+    samples: BTreeSet<(Time, String, OwnedHolder)>,
 }
 
 /// Where the rows go.
@@ -106,7 +106,7 @@ impl Told {
         if let Some((name, points)) = within.window(life, instance) {
             for point in points {
                 let at = Time::from_micros((point.at_s * 1e6) as i64);
-                if self.samples.insert((at, name.clone())) {
+                if self.samples.insert((at, name.clone(), own.holder.clone())) {
                     writer.sample(at, &name, point.low, &own.holder);
                 }
             }
@@ -147,7 +147,7 @@ impl Told {
         if self.lives.insert((own.holder.clone(), started)) {
             writer.life(started, start_known, Some((at, cause)), &own.holder);
         }
-        if self.samples.insert((at, metric::MEMORY.to_owned())) {
+        if self.samples.insert((at, metric::MEMORY.to_owned(), own.holder.clone())) {
             writer.sample(at, metric::MEMORY, finding.level as f64, &own.holder);
             if let Some(limit) = finding.usable {
                 writer.sample(at, metric::LIMIT, limit as f64, &own.holder);

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use tempfile::TempDir;
 
 /// What one tick of one pipeline led to.
+#[derive(Clone)]
 pub struct Told {
     pub tick: Second,
     pub decided_at: Time,
@@ -58,12 +59,24 @@ pub fn stored(name: &str, told: &[Told], keep: impl Fn(&Evidence) -> Evidence) -
     folder
 }
 
-/// Half of the evidence: every second pane and sample.
+/// Half of the evidence: of each table, the older half of the rows that came with one decision.
 pub fn half(evidence: &Evidence) -> Evidence {
+    fn older<R>(rows: &mut Vec<R>, time: impl Fn(&R) -> Time) {
+        rows.sort_by_key(time);
+        rows.truncate(rows.len() / 2);
+    }
     let mut half = evidence.clone();
-    half.panes.retain(|row| row.pane.0 % 20 != 0);
-    half.samples.retain(|row| row.time.second().0 % 2 != 0);
+    older(&mut half.panes, |row| row.pane.start());
+    older(&mut half.samples, |row| row.time);
+    older(&mut half.lives, |row| row.started_at);
+    older(&mut half.sessions, |row| row.started_at);
     half
+}
+
+/// What was told, with half of the evidence.
+pub fn halved(told: &[Told]) -> Vec<Told> {
+    let halve = |one: &Told| Told { evidence: half(&one.evidence), ..one.clone() };
+    told.iter().map(halve).collect()
 }
 
 /// The rows that answer `sql` over a data directory, as JSON objects.
