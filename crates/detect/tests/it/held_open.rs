@@ -71,7 +71,7 @@ fn a_part_of_the_calls_that_hangs_is_enough() {
     }
 }
 
-/// Calls of 10 ms to 30 s on 10 to 1,000 slots: the slots last for the free ones divided by the
+/// Calls of 50 ms to 10 s on 10 to 1,000 slots: the slots last for the free ones divided by the
 /// culprit's rate, which is 0.7 / 0.3 / 0.2 of a mean hold time; a few seconds are granted to the
 /// two looks.
 #[test]
