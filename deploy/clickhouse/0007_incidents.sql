@@ -2,6 +2,6 @@
 CREATE VIEW IF NOT EXISTS incidents AS
 SELECT
     *,
-    change != 'resolved' AS is_open,
+    toBool(change != 'resolved') AS is_open,
     if(change = 'resolved', as_of, NULL) AS resolved_at
 FROM incident_rows FINAL

@@ -21,6 +21,8 @@ pub enum State {
     Starting,
     /// It works.
     Ok,
+    /// Nothing had to be asked of it yet, and asking would not be harmless. It may work.
+    Unused,
     /// It does not work; the pipeline retries.
     Failing {
         /// What is wrong: what, where, and what to do; no secrets.
@@ -41,6 +43,7 @@ struct Inner {
     dependencies: BTreeMap<String, State>,
     draining: bool,
     beat: Instant,
+    beats: u64,
 }
 
 impl Default for Health {
@@ -52,7 +55,12 @@ impl Default for Health {
 impl Health {
     /// A health without dependencies, whose loop has just made progress.
     pub fn new() -> Health {
-        let inner = Inner { dependencies: BTreeMap::new(), draining: false, beat: Instant::now() };
+        let inner = Inner {
+            dependencies: BTreeMap::new(),
+            draining: false,
+            beat: Instant::now(),
+            beats: 0,
+        };
         Health { inner: Arc::new(Mutex::new(inner)) }
     }
 
@@ -72,9 +80,24 @@ impl Health {
         }
     }
 
+    /// Why `name` is failing; `None` if it is not.
+    pub fn error(&self, name: &str) -> Option<String> {
+        match self.lock().dependencies.get(name) {
+            Some(State::Failing { error, .. }) => Some(error.clone()),
+            _ => None,
+        }
+    }
+
     /// Says that the engine's loop made progress.
     pub fn beat(&self) {
-        self.lock().beat = Instant::now();
+        let mut inner = self.lock();
+        inner.beat = Instant::now();
+        inner.beats += 1;
+    }
+
+    /// How often the loop has made progress so far.
+    pub fn beats(&self) -> u64 {
+        self.lock().beats
     }
 
     /// Says that the pipeline is ending: it is not ready any more, whatever its dependencies are.
@@ -87,7 +110,8 @@ impl Health {
         now.saturating_duration_since(self.lock().beat) <= STALLED_AFTER
     }
 
-    /// Whether every dependency is [`State::Ok`] and the pipeline is not ending.
+    /// Whether every dependency is [`State::Ok`] or [`State::Unused`] and the pipeline is not
+    /// ending.
     pub fn is_ready(&self) -> bool {
         self.report().ready
     }
@@ -97,7 +121,8 @@ impl Health {
         let inner = self.lock();
         let dependencies: BTreeMap<_, _> =
             inner.dependencies.iter().map(|(name, state)| (name.clone(), line(state))).collect();
-        let well = inner.dependencies.values().all(|state| *state == State::Ok);
+        let is_well = |state: &State| matches!(state, State::Ok | State::Unused);
+        let well = inner.dependencies.values().all(is_well);
         Report { ready: well && !inner.draining, draining: inner.draining, dependencies }
     }
 
@@ -128,6 +153,7 @@ fn line(state: &State) -> Line {
     match state {
         State::Starting => Line { state: "starting", error: None, since: None },
         State::Ok => Line { state: "ok", error: None, since: None },
+        State::Unused => Line { state: "unused", error: None, since: None },
         State::Failing { error, since } => {
             Line { state: "failing", error: Some(error.clone()), since: Some(since.to_string()) }
         }
@@ -152,6 +178,8 @@ mod tests {
         health.set("clickhouse", failing("refused", 1));
         assert!(!health.is_ready());
         health.set("clickhouse", State::Ok);
+        health.set("oncall", State::Unused);
+        assert!(health.is_ready());
         health.drain();
         assert!(!health.is_ready());
     }

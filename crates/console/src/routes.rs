@@ -1,18 +1,18 @@
 //! What each address answers, and to whom.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Serialize;
 
-use crate::health::Health;
 use crate::loopback::names_loopback;
+use crate::sources::Sources;
+use crate::{api, page};
 
 /// What runs here: the body of `/version`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -27,30 +27,22 @@ pub struct Version {
     pub config: String,
 }
 
-/// Renders the metrics page.
-pub(crate) type Metrics = Arc<dyn Fn() -> String + Send + Sync>;
-
-#[derive(Clone)]
-struct Shared {
-    health: Health,
-    metrics: Metrics,
-    version: Arc<Version>,
-}
-
-pub(crate) fn router(health: Health, metrics: Metrics, version: Version) -> Router {
+pub(crate) fn router(sources: Sources) -> Router {
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics_page))
         .route("/version", get(version_page))
+        .with_state(sources.clone())
+        .merge(api::router(sources))
+        .merge(page::router())
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(guard))
-        .with_state(Shared { health, metrics, version: Arc::new(version) })
 }
 
-async fn livez(State(shared): State<Shared>) -> Response {
-    if shared.health.is_alive_at(Instant::now()) {
+async fn livez(State(sources): State<Sources>) -> Response {
+    if sources.health.is_alive_at(Instant::now()) {
         text(StatusCode::OK, "ok\n")
     } else {
         text(
@@ -60,23 +52,26 @@ async fn livez(State(shared): State<Shared>) -> Response {
     }
 }
 
-async fn readyz(State(shared): State<Shared>) -> Response {
-    let report = shared.health.report();
+async fn readyz(State(sources): State<Sources>) -> Response {
+    let report = sources.health.report();
     let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, axum::Json(report)).into_response()
 }
 
-async fn metrics_page(State(shared): State<Shared>) -> Response {
+async fn metrics_page(State(sources): State<Sources>) -> Response {
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    (content_type, (shared.metrics)()).into_response()
+    (content_type, (sources.metrics)()).into_response()
 }
 
-async fn version_page(State(shared): State<Shared>) -> Response {
-    axum::Json(&*shared.version).into_response()
+async fn version_page(State(sources): State<Sources>) -> Response {
+    axum::Json(&*sources.version).into_response()
 }
 
 async fn not_found() -> Response {
-    text(StatusCode::NOT_FOUND, "nothing here; try /livez, /readyz, /metrics, /version\n")
+    text(
+        StatusCode::NOT_FOUND,
+        "nothing here; try /, /api/incidents, /livez, /readyz, /metrics, /version\n",
+    )
 }
 
 async fn method_not_allowed() -> Response {
@@ -95,16 +90,22 @@ async fn guard(request: Request, next: Next) -> Response {
         None => next.run(request).await,
     };
     let headers = response.headers_mut();
-    for (name, value) in [
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::CACHE_CONTROL, "no-store"),
-    ] {
-        headers.insert(name, HeaderValue::from_static(value));
+    for (name, value) in HEADERS {
+        // The page brings a policy of its own.
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
     response
 }
+
+/// On every answer that does not say otherwise.
+const HEADERS: [(HeaderName, &str); 6] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::CACHE_CONTROL, "no-store"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+];
 
 fn refusal(request: &Request) -> Option<Response> {
     if ![Method::GET, Method::HEAD].contains(request.method()) {

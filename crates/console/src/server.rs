@@ -12,9 +12,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::health::Health;
 use crate::loopback::{NotLoopback, require_loopback};
-use crate::routes::{self, Metrics, Version};
+use crate::routes;
+use crate::sources::Sources;
 
 /// Connections at a time; further ones wait in the listener's queue.
 pub const CONNECTIONS_MAX: usize = 64;
@@ -40,19 +40,14 @@ pub enum Error {
     Listener(#[source] io::Error),
 }
 
-/// Serves until `cancel`, then lets open requests end within [`DRAIN_TIMEOUT`].
-///
-/// `metrics` renders the page of `/metrics`.
+/// Serves `sources` until `cancel`, then lets open requests end within [`DRAIN_TIMEOUT`].
 pub async fn serve(
     listener: TcpListener,
-    health: Health,
-    metrics: impl Fn() -> String + Send + Sync + 'static,
-    version: Version,
+    sources: Sources,
     cancel: CancellationToken,
 ) -> Result<(), Error> {
     require_loopback(listener.local_addr().map_err(Error::Listener)?)?;
-    let metrics: Metrics = Arc::new(metrics);
-    let router = routes::router(health, metrics, version);
+    let router = routes::router(sources);
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let connections = TaskTracker::new();
     loop {

@@ -1,15 +1,13 @@
 //! One HTTP exchange with a receiver that may be slow, endless, or lost.
 
 use std::error::Error as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::fmt::rfc2822;
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Response, Url, redirect};
-use rustls::crypto::ring;
 
-use crate::{Error, address};
+use crate::{Error, address, trust};
 
 /// How much of an answer's body is read.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -27,12 +25,7 @@ pub(crate) struct Answer {
 /// A client that follows no redirect, uses no proxy from the environment, retries nothing,
 /// decodes no compression, and speaks TLS 1.2 or later with Mozilla's roots.
 pub(crate) fn client() -> Result<Client, Error> {
-    let roots = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect::<rustls::RootCertStore>();
-    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| Error::Config(format!("cannot set up TLS: {error}")))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let tls = trust::tls(None)?;
     Client::builder()
         .tls_backend_preconfigured(tls)
         .redirect(redirect::Policy::none())

@@ -33,6 +33,7 @@ mod pagerduty;
 mod secret;
 mod sink;
 mod text;
+mod trust;
 
 pub use backoff::Backoff;
 pub use clickhouse::{Applied, ClickHouse, ClickHouseConfig};

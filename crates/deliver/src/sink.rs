@@ -4,7 +4,7 @@ use arrow::array::RecordBatch;
 use plimsoll_model::evidence::Table;
 use plimsoll_model::{Delivery, Outcome};
 
-use crate::{ClickHouse, PagerDuty};
+use crate::{ClickHouse, Error, PagerDuty};
 
 /// A sink of any kind.
 #[derive(Debug)]
@@ -21,6 +21,20 @@ impl Sink {
         match self {
             Sink::PagerDuty(sink) => sink.name(),
             Sink::ClickHouse(sink) => sink.name(),
+        }
+    }
+
+    /// Whether [`Sink::probe`] can ask.
+    pub fn is_probed(&self) -> bool {
+        matches!(self, Sink::ClickHouse(_))
+    }
+
+    /// Asks the receiver whether it would take a delivery now. A receiver of pages cannot be asked
+    /// without the risk of a page: its answer is always `Ok`.
+    pub async fn probe(&self) -> Result<(), Error> {
+        match self {
+            Sink::PagerDuty(_) => Ok(()),
+            Sink::ClickHouse(sink) => sink.probe().await,
         }
     }
 

@@ -11,7 +11,7 @@ use plimsoll_model::{
 use serde::{Deserialize, Serialize};
 
 use crate::detector::Verdict;
-use crate::sentence;
+use crate::{proof, sentence};
 
 /// The most incidents that are open at a time. Findings beyond it are counted.
 pub const INCIDENTS_MAX: usize = 256;
@@ -35,6 +35,8 @@ pub(crate) enum Witness {
     Refusal,
     /// Refusal at the limit of one account or database.
     NarrowRefusal(Dimension, String),
+    /// A detector of lives, about one program or instance of the resource.
+    Life(Kind, u32),
 }
 
 /// What one witness last said about an incident.
@@ -163,6 +165,7 @@ impl Book {
         .or_else(|| {
             of(&|incident| {
                 !is_narrow(witness)
+                    && !matches!(witness, Witness::Life(..))
                     && !incident.testimonies.iter().all(|known| is_narrow(&known.witness))
                     && (!is_named(owner) || !is_named(&incident.last.finding.owner))
             })
@@ -198,8 +201,9 @@ impl Book {
             }
             _ => HOLD_S,
         };
+        let incident = IncidentId::new(rules.pipeline, &finding.resource, &finding.owner, second);
         let last = Transition {
-            incident: IncidentId::new(rules.pipeline, &finding.resource, &finding.owner, second),
+            incident,
             sequence: 1,
             change: Change::Opened,
             reason,
@@ -209,7 +213,7 @@ impl Book {
             severity_peak: finding.severity,
             headline: sentence::headline(&finding, second),
             advice: sentence::advice(&finding),
-            proof: String::new(),
+            proof: proof::proof(incident, &finding, second),
             finding: finding.clone(),
         };
         self.incidents.push(Incident {
@@ -374,6 +378,7 @@ impl Incident {
         } else {
             self.last.headline = sentence::headline(&self.last.finding, second);
             self.last.advice = sentence::advice(&self.last.finding);
+            self.last.proof = proof::proof(self.last.incident, &self.last.finding, second);
         }
         self.last.clone()
     }

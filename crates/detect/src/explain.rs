@@ -5,8 +5,8 @@
 use plimsoll_model::Owner;
 use serde::{Deserialize, Serialize};
 
-use crate::blame::{Member, Suspect};
 use crate::history::Grid;
+use crate::suspect::{Member, Suspect};
 use crate::trend;
 
 /// A harmless cause of growth.
@@ -106,6 +106,10 @@ fn scales_out(suspect: &Suspect<'_>, grid: &Grid, around: &Surroundings) -> Opti
     let newcomer = |(level, _): &Member<'_>| {
         level.first_seen.0 >= (onset_s - young_s).max(around.known_from_s + NEWCOMER_MIN_S)
     };
+    let newcomers: Vec<&Member<'_>> = suspect.members.iter().filter(|m| newcomer(m)).collect();
+    if newcomers.is_empty() {
+        return None;
+    }
     let mut usual: f64 = 0.0;
     let mut established = false;
     for member in suspect.members.iter().filter(|member| !newcomer(member)) {
@@ -113,10 +117,6 @@ fn scales_out(suspect: &Suspect<'_>, grid: &Grid, around: &Surroundings) -> Opti
         let read = grid.read(&member.1.held);
         let before = read.iter().filter(|stretch| stretch.to_s <= onset_s);
         usual = before.map(|stretch| stretch.mean).fold(usual, f64::max);
-    }
-    let newcomers: Vec<&Member<'_>> = suspect.members.iter().filter(|m| newcomer(m)).collect();
-    if newcomers.is_empty() {
-        return None;
     }
     if !established {
         let age_s = |member: &&Member<'_>| around.now_s - member.0.first_seen.0;
@@ -141,7 +141,7 @@ const UNEXPLAINED: f64 = 0.3;
 
 /// Little's law: the level that the arrivals would make if sessions lasted as long as usual.
 fn follows_load(suspect: &Suspect<'_>, grid: &Grid, around: &Surroundings) -> Option<Explanation> {
-    let hold_s = suspect.hold_s()?;
+    let hold_s = suspect.hold_s?;
     let rise = &suspect.rise;
     if rise.length_s() < LOAD_HOLDS * hold_s {
         return None;

@@ -7,13 +7,15 @@ use std::time::Duration;
 use plimsoll_model::{Finding, Interval, Kind, Owner, Reason, Second, Severity, Time};
 use serde::{Deserialize, Serialize};
 
-use crate::blame::{self, Suspect};
+use crate::blame;
+use crate::candidates::Field;
 use crate::detector::Verdict;
 use crate::explain::{self, Explanation, Surroundings};
 use crate::forecast::{self, Outlook};
 use crate::history::{Grid, History};
 use crate::levels::{BUCKET_S, SCALES};
 use crate::season::Season;
+use crate::suspect::{Suspect, quiet_level};
 use crate::trend;
 use crate::view::ResourceView;
 
@@ -139,7 +141,7 @@ impl Growth {
         let history = self.history.get_or_insert_with(|| History::new(view.first_seen.0));
         let season = self.season.get_or_insert_with(|| Season::new(view.first_seen.0));
         season.observe(now_s, history.held.value(), view.held);
-        history.observe(now_s, view);
+        history.observe(now_s, view, quiet_level(self.settings.evidence));
         let before_s = std::mem::replace(&mut self.judged_s, now_s);
         if view.reset_at == Some(second) {
             return match self.open.take() {
@@ -152,12 +154,8 @@ impl Growth {
             if now_s.div_euclid(width) == before_s.div_euclid(width) {
                 continue;
             }
-            let found = self.look(scale, now_s).and_then(|grid| {
-                if let Some(history) = self.history.as_mut() {
-                    history.extend(now_s);
-                }
-                self.judge(scale, now_s, grid, view)
-            });
+            let grid = self.look(scale, now_s);
+            let found = grid.and_then(|grid| self.judge(scale, now_s, grid, view));
             let owner = found.as_ref().map(|found| found.finding.owner.clone());
             let before = std::mem::replace(&mut self.seen[scale], owner.clone());
             // One look may be deceived; a sure one, or two in a row that agree, are believed.
@@ -205,8 +203,8 @@ impl Growth {
     ) -> Option<Open> {
         let total = grid.read(&history.held);
         let rise = trend::fit(&total, grid.fine)?;
-        let holders = history.holders(view);
-        let suspect = blame::suspect(&holders, &total, &rise, &grid, self.settings.evidence)?;
+        let field = Field::new(view, history, grid);
+        let suspect = blame::suspect(&field, &total, &rise, self.settings.evidence)?;
         if suspect.height() < self.settings.rise_min {
             return None;
         }
@@ -354,8 +352,7 @@ impl Growth {
         let Some(open) = self.open.as_mut() else { return Verdict::Quiet };
         let held = match &open.finding.owner {
             Owner::Holder { dimension, value } => {
-                let of = view.holders.iter().filter(|h| h.holder.get(*dimension) == Some(value));
-                of.map(|level| level.held).sum()
+                self.history.as_ref().map_or(0, |history| history.held_by(*dimension, value, view))
             }
             Owner::Nobody | Owner::Unknown => view.held,
         };

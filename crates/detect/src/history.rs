@@ -1,7 +1,9 @@
 //! The histories of one resource and its holders, read as stretches.
 
+use plimsoll_model::Dimension;
 use serde::{Deserialize, Serialize};
 
+use crate::groups::{Group, Groups};
 use crate::levels::{BUCKET_S, Levels, SCALES};
 use crate::trend::Stretch;
 use crate::view::{HolderLevel, ResourceView};
@@ -30,6 +32,8 @@ pub struct History {
     /// The square of it.
     pub square: Levels,
     holders: Vec<HolderHistory>,
+    #[serde(skip)]
+    groups: Groups,
 }
 
 impl History {
@@ -40,15 +44,26 @@ impl History {
             held: Levels::new(known_from_s, DEPTH),
             square: Levels::new(known_from_s, DEPTH),
             holders: Vec::new(),
+            groups: Groups::default(),
         }
     }
 
-    /// Takes over what changed in the tick that ended at `now_s`.
-    pub fn observe(&mut self, now_s: i64, view: &ResourceView<'_>) {
+    /// Takes over what changed in the tick that ended at `now_s`. A group of holders is lively
+    /// while it holds more than `quiet` units.
+    pub fn observe(&mut self, now_s: i64, view: &ResourceView<'_>, quiet: Option<u64>) {
         self.held.set(now_s, view.held);
         self.square.set(now_s, view.held.saturating_mul(view.held));
+        if self.groups.quiet() != quiet {
+            self.groups = Groups::new(quiet);
+        }
+        let known = self.holders.len();
         for &index in view.changed {
             self.observe_holder(now_s, index as usize, &view.holders[index as usize]);
+        }
+        for index in self.groups.len()..self.holders.len() {
+            // A holder that was known before, but not in its groups, comes out of a saved state.
+            let lively_until_s = if index < known { now_s } else { i64::MIN };
+            self.groups.join(now_s, lively_until_s, view.holders, &self.holders);
         }
     }
 
@@ -58,31 +73,37 @@ impl History {
             self.holders.push(HolderHistory { held: empty.clone(), opened: empty });
         }
         let history = &mut self.holders[index];
+        if index < self.groups.len() {
+            self.groups.change(index, now_s, history.held.value(), holder.held);
+        }
         history.held.set(now_s, holder.held);
         history.opened.set(now_s, holder.opened);
     }
 
-    /// Brings every history to `now_s`, so that all can be read to there.
-    pub fn extend(&mut self, now_s: i64) {
-        for holder in &mut self.holders {
-            holder.held.extend(now_s);
-            holder.opened.extend(now_s);
-        }
+    /// The histories of the holders, by index. The newest holders may have none yet: nothing has
+    /// changed in their accounts.
+    pub fn histories(&self) -> &[HolderHistory] {
+        &self.holders
     }
 
-    /// The holders of `view` with their histories. Nothing may depend on their order, which is
-    /// that of arrival: what is added up over them is added as integers.
-    pub fn holders<'a>(
-        &'a self,
-        view: &ResourceView<'a>,
-    ) -> Vec<(&'a HolderLevel, &'a HolderHistory)> {
-        view.holders.iter().zip(&self.holders).collect()
+    /// The holders with a history, by the values that they share.
+    pub fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    /// Units that those with `value` in `dimension` hold now.
+    pub fn held_by(&self, dimension: Dimension, value: &str, view: &ResourceView<'_>) -> u64 {
+        let group = self.groups.find(dimension, value, view.holders);
+        let others = view.holders[self.groups.len()..].iter();
+        let others = others.filter(|level| level.holder.get(dimension) == Some(value));
+        group.map_or(0, Group::held) + others.map(|level| level.held).sum::<u64>()
     }
 
     /// The bytes that the histories take.
     pub fn bytes(&self) -> usize {
         let of = |holder: &HolderHistory| holder.held.bytes() + holder.opened.bytes();
-        self.held.bytes() + self.square.bytes() + self.holders.iter().map(of).sum::<usize>()
+        let holders: usize = self.holders.iter().map(of).sum();
+        self.held.bytes() + self.square.bytes() + holders + self.groups.bytes()
     }
 }
 

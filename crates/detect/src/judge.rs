@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use plimsoll_model::evidence::Evidence;
-use plimsoll_model::lives::LifeEvent;
+use plimsoll_model::lives::{LifeEvent, LifeRows};
 use plimsoll_model::{Change, IncidentId, OwnedHolder, RowKind, Second, Tick, Transition};
 use serde::{Deserialize, Serialize};
 
 use crate::book::{Book, Rules};
 use crate::ledger::{Ledger, forget_lives, remember_life};
+use crate::lives::{self, Lives};
 use crate::panes::Proof;
-use crate::settings::{ResourceConfig, Settings};
+use crate::settings::{ResourceConfig, Settings, Unit};
 use crate::suite::Suite;
 use crate::view::LifeMark;
 use crate::{Error, saved};
@@ -32,6 +33,8 @@ pub struct Step {
 pub(crate) struct Resource {
     pub ledger: Ledger,
     suite: Suite,
+    /// Its instances, if its units are bytes of memory.
+    lives: Lives,
 }
 
 /// What a judge knows besides its settings.
@@ -128,11 +131,20 @@ impl Judge {
                 RowKind::Sample => {
                     place = self.place_near(place, batch.samples.resource(index));
                     let Some(place) = place else { continue };
+                    let is_memory = self.configs[place].unit == Unit::Bytes;
+                    if is_memory || lives::is_of_lives(batch.samples.metric(index)) {
+                        self.state.resources[place].lives.sample(&batch.samples, index);
+                        continue;
+                    }
                     let ledger = &mut self.state.resources[place].ledger;
                     ledger.sample(&batch.samples, index, tick.second);
                 }
                 RowKind::Life => {
                     let lives = &batch.lives;
+                    self.observe_instance(lives, index);
+                    if matches!(lives.event(index), LifeEvent::Start | LifeEvent::End) {
+                        continue;
+                    }
                     let mark = LifeMark {
                         time: lives.time(index),
                         event: lives.event(index),
@@ -141,6 +153,17 @@ impl Judge {
                     };
                     self.observe_life(lives.resource(index), &mark);
                 }
+            }
+        }
+    }
+
+    /// Tells the resources that are memory what happened to an instance or a program.
+    fn observe_instance(&mut self, lives: &LifeRows, index: usize) {
+        let named = lives.resource(index);
+        for (resource, config) in self.state.resources.iter_mut().zip(&self.configs) {
+            let is_memory = config.unit == Unit::Bytes || resource.lives.is_seen();
+            if is_memory && named.is_none_or(|name| resource.ledger.name() == name) {
+                resource.lives.life(lives, index);
             }
         }
     }
@@ -186,8 +209,30 @@ impl Judge {
         Some(place)
     }
 
+    /// Decides about a resource whose instances are watched.
+    fn decide_lives(&mut self, place: usize, second: Second, step: &mut Step) {
+        let Resource { ledger, lives, .. } = &mut self.state.resources[place];
+        let memory = lives::Place {
+            resource: ledger.name(),
+            limit: self.configs[place].limit,
+            response_time: self.settings.response_time,
+        };
+        let verdicts = lives.step(&self.settings.detectors, &memory, second);
+        let Some(verdicts) = verdicts else { return };
+        let pause_s = self.settings.pause_seconds();
+        let grace_s = i64::try_from(self.settings.response_time.as_secs()).unwrap_or(i64::MAX);
+        let rules = Rules { pipeline: &self.settings.pipeline, pause_s, grace_s };
+        for transition in self.state.book.step(&rules, second, memory.resource, verdicts) {
+            step.evidence.extend(lives.evidence(&transition));
+            step.transitions.push(transition);
+        }
+    }
+
     fn decide(&mut self, place: usize, second: Second, step: &mut Step) {
-        let Resource { ledger, suite } = &mut self.state.resources[place];
+        if self.state.resources[place].lives.is_seen() {
+            return self.decide_lives(place, second, step);
+        }
+        let Resource { ledger, suite, .. } = &mut self.state.resources[place];
         ledger.end_tick(second);
         if !ledger.is_seen() {
             return;
@@ -213,11 +258,26 @@ impl Judge {
         self.state.book.open()
     }
 
+    /// What every resource holds now, by name: units held by everybody, and units that can be
+    /// held, if a limit is known. Cheap enough for every tick.
+    pub fn totals(&self) -> impl Iterator<Item = (&str, u64, Option<u64>)> {
+        self.places.iter().map(|(name, place)| {
+            let ledger = &self.state.resources[*place].ledger;
+            let usable = ledger.view(&self.configs[*place], Second::default()).usable;
+            (name.as_str(), ledger.held(), usable)
+        })
+    }
+
     /// What every resource holds now, by name: the whole, and each holder that holds something,
     /// the largest first.
     pub fn held(&self) -> impl Iterator<Item = Held<'_>> {
         self.places.values().map(|place| {
-            let ledger = &self.state.resources[*place].ledger;
+            let Resource { ledger, lives, .. } = &self.state.resources[*place];
+            if lives.is_seen() {
+                let (holders, usable) = lives.held(self.configs[*place].limit);
+                let held = holders.first().map_or(0, |(_, level)| *level);
+                return Held { resource: ledger.name(), held, usable, holders, doubts: 0 };
+            }
             let view = ledger.view(&self.configs[*place], Second::default());
             let mut holders: Vec<(&OwnedHolder, u64)> = (ledger.levels().iter())
                 .filter(|level| level.held > 0)
@@ -230,13 +290,14 @@ impl Judge {
     }
 
     /// How many rows, holders, sessions and findings went beyond a limit, by the limit's name.
-    pub fn beyond(&self) -> [(&'static str, u64); 4] {
+    pub fn beyond(&self) -> [(&'static str, u64); 5] {
         let ledgers = || self.state.resources.iter().map(|resource| &resource.ledger);
         [
             ("resources", self.state.beyond),
             ("holders", ledgers().map(Ledger::holders_beyond).sum()),
             ("sessions", ledgers().map(Ledger::sessions_beyond).sum()),
             ("incidents", self.state.book.beyond),
+            ("instances", self.state.resources.iter().map(|it| it.lives.ledger.beyond).sum()),
         ]
     }
 }
@@ -246,7 +307,8 @@ impl Judge {
 pub struct Held<'a> {
     /// Its name.
     pub resource: &'a str,
-    /// Units held by everybody.
+    /// Units held by everybody; of memory, by the instance that holds most, since each has a limit
+    /// of its own.
     pub held: u64,
     /// Units that can be held, if a limit is known.
     pub usable: Option<u64>,

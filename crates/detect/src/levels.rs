@@ -73,28 +73,59 @@ impl Levels {
                 break;
             }
             let first_end = self.sum.wrapping_add(area(self.until_s, (from + 1) << shift));
-            scale.push(first_end.wrapping_sub(scale.begun), self.depth);
+            scale.push(first_end.wrapping_sub(scale.begun), 1, self.depth);
             // Of the buckets in between only the newest `depth` would be kept.
-            for _ in 0..(to - from - 1).min(i64::from(self.depth)) {
-                scale.push(self.value << shift, self.depth);
-            }
+            let between = (to - from - 1).min(i64::from(self.depth)) as usize;
+            scale.push(self.value << shift, between, self.depth);
             scale.begun = self.sum.wrapping_add(area(self.until_s, to << shift));
         }
         self.sum = self.sum.wrapping_add(area(self.until_s, now_s));
         self.until_s = now_s;
     }
 
+    /// Says that the level was unchanged until `now_s`, and adds `other`, which was unchanged
+    /// until then too.
+    pub fn absorb(&mut self, now_s: i64, other: &Levels) {
+        let mut other = other.clone();
+        other.extend(now_s);
+        self.extend(now_s);
+        debug_assert_eq!((self.until_s, self.depth), (other.until_s, other.depth));
+        self.value += other.value;
+        self.sum = self.sum.wrapping_add(other.sum);
+        for (scale, mut other) in self.scales.iter_mut().zip(other.scales) {
+            scale.begun = scale.begun.wrapping_add(other.begun);
+            if other.closed.len() > scale.closed.len() {
+                std::mem::swap(&mut scale.closed, &mut other.closed);
+            }
+            // Both end now; before its first bucket the shorter one was zero.
+            for (sum, integral) in scale.closed.iter_mut().rev().zip(other.closed.iter().rev()) {
+                *sum += integral;
+            }
+        }
+    }
+
     /// Adds the integrals over the buckets `first..first + into.len()` of `scale` to `into`.
     ///
     /// Bucket `i` covers the seconds `[i * width, (i + 1) * width)`. Buckets that are forgotten,
-    /// or before the first change, add nothing; neither do buckets that are not complete.
+    /// or before the first change, add nothing. After its newest change the level is taken to be
+    /// unchanged for as long as is asked.
     pub fn add_to(&self, scale: usize, first: i64, into: &mut [u64]) {
-        let closed = &self.scales[scale].closed;
-        let oldest = (self.until_s >> SHIFT[scale]) - closed.len() as i64;
+        let shift = SHIFT[scale];
+        let Scale { begun, closed } = &self.scales[scale];
+        let open = self.until_s >> shift;
+        let oldest = open - closed.len() as i64;
         let skip = (first - oldest).max(0) as usize;
         let place = (oldest - first).max(0) as usize;
         for (sum, integral) in into.iter_mut().skip(place).zip(closed.iter().skip(skip)) {
             *sum += integral;
+        }
+        if let Some(sum) = usize::try_from(open - first).ok().and_then(|at| into.get_mut(at)) {
+            let rest = self.value.wrapping_mul((((open + 1) << shift) - self.until_s) as u64);
+            *sum += self.sum.wrapping_add(rest).wrapping_sub(*begun);
+        }
+        let later = (open + 1 - first).max(0) as usize;
+        if self.value > 0 {
+            into.iter_mut().skip(later).for_each(|sum| *sum += self.value << shift);
         }
     }
 
@@ -106,15 +137,17 @@ impl Levels {
 }
 
 impl Scale {
-    fn push(&mut self, integral: u64, depth: u16) {
-        if self.closed.len() == usize::from(depth) {
-            self.closed.pop_front();
-        }
-        if self.closed.len() == self.closed.capacity() {
+    /// Appends `count` buckets, at most `depth` of them.
+    fn push(&mut self, integral: u64, count: usize, depth: u16) {
+        let depth = usize::from(depth);
+        let beyond = (self.closed.len() + count).saturating_sub(depth);
+        self.closed.drain(..beyond);
+        if self.closed.len() + count > self.closed.capacity() {
             // Doubling would hold twelve unused buckets at each of twenty.
-            self.closed.reserve_exact(4);
+            let needed = (self.closed.len() + count).next_multiple_of(4).min(depth);
+            self.closed.reserve_exact(needed - self.closed.len());
         }
-        self.closed.push_back(integral);
+        self.closed.extend(std::iter::repeat_n(integral, count));
     }
 }
 
@@ -122,7 +155,7 @@ impl Scale {
 mod tests {
     use super::*;
 
-    /// Sets the level at the given seconds, then reads `count` buckets of `scale` from `first`.
+    /// Sets the level at the given seconds, then reads buckets of `scale` from `first` on.
     #[track_caller]
     fn check(changes: &[(i64, u64)], now_s: i64, scale: usize, first: i64, expected: &[u64]) {
         let mut levels = Levels::new(changes[0].0, 4);
@@ -154,8 +187,30 @@ mod tests {
         check(&[(101, 3)], 104, 0, 49, &[0, 3, 6]);
     }
     #[test]
-    fn a_bucket_that_is_not_complete_says_nothing() {
-        check(&[(100, 3)], 103, 0, 50, &[6, 0]);
+    fn after_its_newest_change_a_level_is_unchanged() {
+        check(&[(100, 3), (103, 1)], 103, 0, 50, &[6, 4, 2, 2]);
+    }
+    #[test]
+    fn two_levels_added_are_the_level_of_both() {
+        let (mut one, mut other) = (Levels::new(100, 4), Levels::new(103, 4));
+        let mut both = Levels::new(100, 4);
+        let changes = [(100, 3, 0), (103, 3, 2), (109, 1, 2), (122, 1, 0), (123, 4, 7)];
+        for (at, first, second) in changes {
+            one.set(at, first);
+            if at >= 103 {
+                other.set(at, second);
+            }
+            both.set(at, first + second);
+        }
+        other.absorb(140, &one);
+        one = other;
+        both.extend(140);
+        for (scale, first) in [(0, 66), (1, 13), (2, 0)] {
+            let (mut sums, mut expected) = ([0; 4], [0; 4]);
+            one.add_to(scale, first, &mut sums);
+            both.add_to(scale, first, &mut expected);
+            assert_eq!(sums, expected);
+        }
     }
     #[test]
     fn old_buckets_are_forgotten() {

@@ -47,9 +47,11 @@
 
 pub mod blame;
 pub mod calls;
+pub mod candidates;
 pub mod detector;
 pub mod explain;
 pub mod forecast;
+pub mod groups;
 pub mod growth;
 pub mod held_open;
 pub mod history;
@@ -57,11 +59,14 @@ pub mod hold_time_shift;
 pub mod judge;
 pub mod ledger;
 pub mod levels;
+pub mod lives;
 pub mod missing_completions;
 pub mod panes;
+mod proof;
 pub mod refusal;
 pub mod season;
 pub mod settings;
+pub mod suspect;
 pub mod trend;
 pub mod view;
 
@@ -78,7 +83,10 @@ pub use settings::Settings;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// Another version of the program wrote it: its records must be judged again.
-    #[error("the saved judge has version {found}; this program reads version {known}")]
+    #[error(
+        "the saved judge has version {found}, this program reads version {known}; start the version \
+         that wrote it again, or move the data directory away to judge anew"
+    )]
     Version {
         /// The version of the bytes.
         found: u8,
@@ -86,6 +94,9 @@ pub enum Error {
         known: u8,
     },
     /// The bytes are damaged.
-    #[error("the saved judge cannot be read: {0}")]
+    #[error(
+        "the saved judge cannot be read ({0}); restore the data directory from a copy, or move it \
+         away to judge anew"
+    )]
     Malformed(String),
 }

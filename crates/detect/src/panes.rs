@@ -174,6 +174,7 @@ impl Panes {
         let new = self.panes.iter().filter(|pane| pane.start >= begin);
         let panes: Vec<&Pane> = new.chain([&open]).collect();
         let mut writer = Writer::new(proof, transition, levels, &panes);
+        writer.continues = told_to.is_some();
         for pane in panes {
             writer.write(pane, std::mem::take(&mut carry));
         }
@@ -211,6 +212,8 @@ struct Writer<'a> {
     held: BTreeMap<u32, u64>,
     /// What the rest held in its newest row; `None` before the first pane.
     rest: Option<u64>,
+    /// Whether the incident has had panes before, which may say something else of the rest.
+    continues: bool,
     rows: Vec<evidence::Pane>,
 }
 
@@ -229,7 +232,7 @@ impl<'a> Writer<'a> {
                 *held = held.wrapping_add(count.closed).wrapping_sub(count.opened);
             }
         }
-        Writer { transition, levels, held, rest: None, rows: Vec::new() }
+        Writer { transition, levels, held, rest: None, continues: false, rows: Vec::new() }
     }
 
     fn write(&mut self, pane: &Pane, carry: BTreeMap<u32, Count>) {
@@ -256,7 +259,11 @@ impl<'a> Writer<'a> {
             rest = rest.plus(*count);
         }
         let rest_held = pane.held.saturating_sub(named);
-        let is_news = rest != Count::default() || rest_held != self.rest.unwrap_or(0);
+        let is_known = match self.rest {
+            Some(known) => rest_held == known,
+            None => rest_held == 0 && !self.continues,
+        };
+        let is_news = rest != Count::default() || !is_known;
         if is_news {
             self.rows.push(self.row(pane, OwnedHolder::default(), rest, rest_held));
         }

@@ -181,7 +181,9 @@ impl Spell {
 fn held_by(holders: &[HolderLevel], owner: &Owner) -> Option<u64> {
     let Owner::Holder { dimension, value } = owner else { return None };
     let is_owner = |level: &&HolderLevel| level.holder.get(*dimension) == Some(value);
-    Some(holders.iter().filter(is_owner).map(|level| level.held).sum())
+    // Whoever holds nothing need not be asked for its name.
+    let holding = holders.iter().filter(|level| level.held > 0);
+    Some(holding.filter(is_owner).map(|level| level.held).sum())
 }
 
 /// The holder of more than half of what is held, if that is at least three times the next.

@@ -4,9 +4,13 @@ use plimsoll_model::detail::HeldOpen;
 use plimsoll_model::{Detail, Dimension, Finding, Interval, Kind, Owner, Reason, Second, Time};
 
 use crate::held_open::FLOW_S;
+use crate::lives::sentence as lives;
 
 /// One or two sentences about `finding` at the tick `as_of`.
 pub(crate) fn headline(finding: &Finding, as_of: Second) -> String {
+    if let Some(text) = lives::headline(finding, as_of) {
+        return text;
+    }
     let mut text = match (finding.kind, finding.usable) {
         (Kind::HeldOpen, _) if let Some(Detail::HeldOpen(detail)) = &finding.detail => {
             held_open(finding, detail, as_of)
@@ -179,6 +183,9 @@ fn growing(finding: &Finding) -> String {
 
 /// What to do next.
 pub(crate) fn advice(finding: &Finding) -> String {
+    if let Some(text) = lives::advice(finding) {
+        return text;
+    }
     match (&finding.owner, &finding.release) {
         (_, _) if finding.kind == Kind::RefusalAtLimit && finding.usable.is_none() => {
             format!(
@@ -214,6 +221,9 @@ pub(crate) fn advice(finding: &Finding) -> String {
 
 /// The headline and the advice of an incident that is over.
 pub(crate) fn resolved(finding: &Finding, reason: Reason) -> (String, String) {
+    if let Some(texts) = lives::resolved(finding) {
+        return texts;
+    }
     let Finding { resource, owner, .. } = finding;
     let why = match reason {
         Reason::LevelReceded => "the level fell back",
@@ -241,7 +251,7 @@ fn name(owner: &Owner) -> &str {
 }
 
 /// `15:21:00-15:29:10`, or `after 15:21:00` if it has no end.
-fn span(interval: &Interval, as_of: Second) -> String {
+pub(crate) fn span(interval: &Interval, as_of: Second) -> String {
     let from = clock(interval.from, as_of);
     match interval.to {
         Some(to) => format!("{from}-{}", clock(to, as_of)),
@@ -250,7 +260,7 @@ fn span(interval: &Interval, as_of: Second) -> String {
 }
 
 /// `15:21:00`, with the date if it is not the day of `as_of`. UTC.
-fn clock(time: Time, as_of: Second) -> String {
+pub(crate) fn clock(time: Time, as_of: Second) -> String {
     let text = time.second().to_string();
     let today = as_of.to_string();
     match (text.split_once('T'), today.split_once('T')) {

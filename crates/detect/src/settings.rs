@@ -3,14 +3,19 @@
 //! Every default is written here, once. Unknown keys are errors.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use jiff::fmt::serde::unsigned_duration::friendly::compact::required as friendly;
+use serde::de::{self, Deserializer, Unexpected, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::detector::Switch;
 use crate::growth::GrowthSettings;
 use crate::held_open::HeldOpenSettings;
+use crate::lives::across::AcrossSettings;
+use crate::lives::not_back::NotBackSettings;
+use crate::lives::within::WithinSettings;
 use crate::refusal::RefusalSettings;
 
 /// What a judge needs to know of its pipeline.
@@ -80,6 +85,12 @@ pub struct Detectors {
     pub held_open: Switch<HeldOpenSettings>,
     /// Refusals at the hard limit.
     pub refusal_at_limit: Switch<RefusalSettings>,
+    /// Growth of memory within a life.
+    pub growth_within_life: Switch<WithinSettings>,
+    /// Growth of memory across lives.
+    pub growth_across_lives: Switch<AcrossSettings>,
+    /// Instances that do not come back.
+    pub not_back: Switch<NotBackSettings>,
 }
 
 /// What the units of a resource are called. The list is closed.
@@ -99,7 +110,7 @@ pub enum Unit {
     Workers,
     /// Handles of an operating system.
     Handles,
-    /// Bytes of memory of each instance: `{memory: {limit: 2147483648}}`.
+    /// Bytes of memory of each instance: `{memory: {limit: 2GiB}}`.
     #[serde(rename = "memory")]
     Bytes,
 }
@@ -136,9 +147,56 @@ pub struct ResourceConfig {
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Limits {
+    #[serde(deserialize_with = "amount")]
     limit: Option<u64>,
     reserved: u64,
 }
+
+/// A number, or a text with one and a unit of bytes: `200`, `"200"`, `2GiB`, `1.5 GiB`.
+fn amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    struct Amount;
+    impl Visitor<'_> for Amount {
+        type Value = Option<u64>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a whole number, or one of bytes such as `2GiB`")
+        }
+        fn visit_unit<E: de::Error>(self) -> Result<Option<u64>, E> {
+            Ok(None)
+        }
+        fn visit_u64<E: de::Error>(self, number: u64) -> Result<Option<u64>, E> {
+            Ok(Some(number))
+        }
+        fn visit_i64<E: de::Error>(self, number: i64) -> Result<Option<u64>, E> {
+            let number = u64::try_from(number);
+            number.map(Some).map_err(|_| E::custom("a limit is not negative"))
+        }
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Option<u64>, E> {
+            let wrong = || E::invalid_value(Unexpected::Str(text), &self);
+            let at = text.find(|it: char| !it.is_ascii_digit() && it != '.').unwrap_or(text.len());
+            let (number, unit) = text.split_at(at);
+            if unit.is_empty() {
+                return number.parse().map(Some).map_err(|_| wrong());
+            }
+            let bytes = BYTES.iter().find(|(name, _)| *name == unit.trim()).ok_or_else(wrong)?.1;
+            let number: f64 = number.parse().map_err(|_| wrong())?;
+            Ok(Some((number * bytes).round() as u64))
+        }
+    }
+    deserializer.deserialize_any(Amount)
+}
+
+/// Units of bytes.
+const BYTES: [(&str, f64); 9] = [
+    ("B", 1.0),
+    ("KiB", 1_024.0),
+    ("MiB", 1_048_576.0),
+    ("GiB", 1_073_741_824.0),
+    ("TiB", 1_099_511_627_776.0),
+    ("kB", 1e3),
+    ("MB", 1e6),
+    ("GB", 1e9),
+    ("TB", 1e12),
+];
 
 impl TryFrom<BTreeMap<Unit, Limits>> for ResourceConfig {
     type Error = String;
@@ -203,6 +261,19 @@ mod tests {
         assert_eq!((settings.pause_seconds(), settings.growth()), (360, None));
         let text = serde_json::to_string(&settings).unwrap();
         assert_eq!(read(&text), Ok(settings));
+    }
+
+    #[test]
+    fn bytes_may_have_a_unit() {
+        let limit = |text: &str| {
+            let resource = format!("{{'memory': {{'limit': {text}}}}}");
+            let settings = format!("{{'pipeline': 'p', 'resources': {{'m': {resource}}}}}");
+            read(&settings).map(|settings| settings.resources["m"].limit)
+        };
+        assert_eq!(limit("'2GiB'"), Ok(Some(2_147_483_648)));
+        assert_eq!(limit("'1.5 MiB'"), Ok(Some(1_572_864)));
+        assert_eq!(limit("'200'"), Ok(Some(200)));
+        assert!(limit("'2 apples'").unwrap_err().contains("such as `2GiB`"));
     }
 
     #[test]

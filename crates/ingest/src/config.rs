@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::haproxy::HaproxyConfig;
 use crate::map::MapConfig;
+use crate::otlp::config::OtlpConfig;
 use crate::timestamp::parse_zone;
 
 /// One source of a pipeline: topics or files whose records have one format.
@@ -40,8 +41,8 @@ pub struct SourceConfig {
     /// offset (`+03:00`). Times marked `UTC`, `GMT` or `Z` are UTC whatever stands here.
     #[serde(default = "utc")]
     pub timezone: String,
-    /// The resource that the records are about. `postgres_jsonlog` and `haproxy_http` need it; for
-    /// `json` it stands in for `map.resource`.
+    /// The resource that the records are about. Every format but `json` needs it; there it stands
+    /// in for `map.resource`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,
     /// How far records of one partition may be out of order; `0s` for a source that never is.
@@ -68,6 +69,10 @@ pub struct SourceConfig {
     /// then reads the canonical form of context events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub map: Option<MapConfig>,
+    /// Which metrics of `format: otlp_proto` or `otlp_json` are read, beyond or instead of those
+    /// that are read anyway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub otlp: Option<OtlpConfig>,
     /// Which part of a line of `format: haproxy_http` says what.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub haproxy: Option<HaproxyConfig>,
@@ -83,6 +88,10 @@ pub enum Format {
     HaproxyHttp,
     /// One JSON object per line, understood by `map`.
     Json,
+    /// OTLP metrics in protobuf, one request per record of Kafka.
+    OtlpProto,
+    /// OTLP metrics in JSON, one request per record or line.
+    OtlpJson,
 }
 
 /// What the records are for.
@@ -132,6 +141,11 @@ impl SourceConfig {
             Format::PostgresJsonlog => self.validate_postgres(&mut problems),
             Format::HaproxyHttp => self.validate_haproxy(&mut problems),
             Format::Json => self.validate_json(&mut problems),
+            Format::OtlpProto | Format::OtlpJson => self.validate_otlp(&mut problems),
+        }
+        if self.otlp.is_some() && !matches!(self.format, Format::OtlpProto | Format::OtlpJson) {
+            problems
+                .push("has `otlp`, which belongs to `format: otlp_proto` or `otlp_json`".into());
         }
         if self.haproxy.is_some() && self.format != Format::HaproxyHttp {
             problems.push("has `haproxy`, which belongs to `format: haproxy_http`".into());
@@ -148,6 +162,26 @@ impl SourceConfig {
         }
         if self.role == Role::Context {
             problems.push("has `role: context`, but a database's log is data".into());
+        }
+    }
+
+    fn validate_otlp(&self, problems: &mut Vec<String>) {
+        if self.resource.is_none() {
+            problems.push("needs `resource`: the name of the memory that it measures".into());
+        }
+        if self.map.is_some() {
+            problems.push("has a `map`, which belongs to `format: json`".into());
+        }
+        if self.role == Role::Context {
+            problems.push("has `role: context`, but metrics are data".into());
+        }
+        if self.format == Format::OtlpProto && !self.file.is_empty() {
+            problems.push(
+                "reads protobuf from a file, which has no lines; use `otlp_json`, or Kafka".into(),
+            );
+        }
+        if let Some(otlp) = &self.otlp {
+            otlp.validate(problems);
         }
     }
 
@@ -187,7 +221,9 @@ fn max_ahead() -> Duration {
 }
 
 /// A text, or a list of texts.
-fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+pub(crate) fn one_or_many<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<String>, D::Error> {
     struct OneOrMany;
     impl<'de> Visitor<'de> for OneOrMany {
         type Value = Vec<String>;

@@ -2,7 +2,7 @@
 
 use std::io;
 
-/// Why a source could not be opened or read.
+/// Why a source could not be opened or read, or not be read on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The configuration of a source cannot be used.
@@ -53,6 +53,26 @@ pub enum Error {
         /// Where they were looked for.
         brokers: String,
         /// What the client said.
+        problem: String,
+    },
+    /// Another version of the program wrote where reading stood. Nothing was changed.
+    #[error(
+        "the checkpoint's reading positions have version {found}, this program reads version {known}; \
+         start the version that wrote them again, or move the data directory away to judge anew"
+    )]
+    StateVersion {
+        /// The version of the bytes.
+        found: u8,
+        /// The version that this program reads.
+        known: u8,
+    },
+    /// Where reading stood is damaged.
+    #[error(
+        "the checkpoint's reading positions cannot be read ({problem}); restore the data directory \
+         from a copy, or move it away to judge anew"
+    )]
+    StateMalformed {
+        /// What is wrong with the bytes.
         problem: String,
     },
 }

@@ -15,7 +15,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 
-use crate::raw::LINE_BYTES_MAX;
+use crate::raw::RECORD_BYTES_MAX;
 use crate::{Error, RawBatch};
 
 /// The most records in one batch.
@@ -26,6 +26,9 @@ pub const BATCH_BYTES_MAX: usize = 1 << 20;
 
 /// How long a question to the brokers may take.
 pub const BROKER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long the client may take to say why it did not reach the brokers.
+const REASON_WITHIN: Duration = Duration::from_millis(50);
 
 /// How often the client's own queue is looked at while every partition is silent.
 const CLIENT_POLL_EVERY: Duration = Duration::from_millis(100);
@@ -159,28 +162,29 @@ impl KafkaSource {
         })
     }
 
-    /// The partitions of `topic`, ascending. Waits for the brokers, at most [`BROKER_TIMEOUT`].
+    /// Who can be asked about topics, also from another thread while this one reads.
+    pub fn topics(&self) -> KafkaTopics {
+        KafkaTopics { brokers: self.brokers.clone(), consumer: Arc::clone(&self.consumer) }
+    }
+
+    /// The same as [`KafkaTopics::partitions`], but an error says more. Only before anything is
+    /// assigned: what the client has to say meanwhile goes into that error.
     pub fn partitions(&self, topic: &str) -> Result<Vec<i32>, Error> {
-        let missing =
-            || Error::TopicMissing { topic: topic.to_owned(), brokers: self.brokers.clone() };
-        let metadata = self.consumer.fetch_metadata(Some(topic), BROKER_TIMEOUT);
-        let metadata = metadata.map_err(|error| match error.rdkafka_error_code() {
-            Some(code) if is_missing(code) => missing(),
-            _ => {
-                let said = self.context.take_reason().unwrap_or_default();
-                let problem = format!("{error} {said}").trim_end().to_owned();
-                Error::Kafka { brokers: self.brokers.clone(), problem }
+        self.topics().partitions(topic).map_err(|error| match error {
+            Error::Kafka { brokers, problem } => {
+                let until = Instant::now() + REASON_WITHIN;
+                while Instant::now() < until {
+                    // Its errors come to the context; there are no records yet.
+                    let _ = self.consumer.poll(REASON_WITHIN / 5);
+                }
+                // The client does not repeat what it has said once.
+                match self.context.with(|shared| shared.cause.clone()) {
+                    Some(cause) => Error::Kafka { brokers, problem: format!("{problem}: {cause}") },
+                    None => Error::Kafka { brokers, problem },
+                }
             }
-        })?;
-        let topic = metadata.topics().first().ok_or_else(missing)?;
-        if let Some(code) = topic.error().map(RDKafkaErrorCode::from)
-            && !is_missing(code)
-        {
-            return Err(Error::Kafka { brokers: self.brokers.clone(), problem: code.to_string() });
-        }
-        let mut partitions: Vec<i32> = topic.partitions().iter().map(|one| one.id()).collect();
-        partitions.sort_unstable();
-        if partitions.is_empty() { Err(missing()) } else { Ok(partitions) }
+            error => error,
+        })
     }
 
     /// Reads these partitions from now on, and no others.
@@ -188,8 +192,26 @@ impl KafkaSource {
         &mut self,
         partitions: Vec<(String, i32, PartitionId, StartOffset)>,
     ) -> Result<(), Error> {
-        let mut list = TopicPartitionList::new();
         self.readings.clear();
+        let list = self.prepare(partitions)?;
+        self.consumer.assign(&list).map_err(|error| self.refused(&error))
+    }
+
+    /// Reads these partitions too from now on. None of them is read already.
+    pub fn assign_more(
+        &mut self,
+        partitions: Vec<(String, i32, PartitionId, StartOffset)>,
+    ) -> Result<(), Error> {
+        let list = self.prepare(partitions)?;
+        self.consumer.incremental_assign(&list).map_err(|error| self.refused(&error))
+    }
+
+    /// Gives each partition a queue of its own, and says where they begin.
+    fn prepare(
+        &mut self,
+        partitions: Vec<(String, i32, PartitionId, StartOffset)>,
+    ) -> Result<TopicPartitionList, Error> {
+        let mut list = TopicPartitionList::new();
         for (topic, partition, id, start) in partitions {
             let (offset, next) = match start {
                 StartOffset::Beginning => (Offset::Beginning, None),
@@ -208,7 +230,7 @@ impl KafkaSource {
             let is_out_of_range = false;
             self.readings.push(Reading { topic, partition, id, queue, next, is_out_of_range });
         }
-        self.consumer.assign(&list).map_err(|error| self.refused(&error))
+        Ok(list)
     }
 
     /// Delivers these partitions no further until [`KafkaSource::resume`].
@@ -350,6 +372,35 @@ impl KafkaSource {
     }
 }
 
+/// What the brokers say of topics.
+#[derive(Clone)]
+pub struct KafkaTopics {
+    brokers: String,
+    consumer: Arc<BaseConsumer<Context>>,
+}
+
+impl KafkaTopics {
+    /// The partitions of `topic`, ascending. Waits for the brokers, at most [`BROKER_TIMEOUT`].
+    pub fn partitions(&self, topic: &str) -> Result<Vec<i32>, Error> {
+        let missing =
+            || Error::TopicMissing { topic: topic.to_owned(), brokers: self.brokers.clone() };
+        let metadata = self.consumer.fetch_metadata(Some(topic), BROKER_TIMEOUT);
+        let metadata = metadata.map_err(|error| match error.rdkafka_error_code() {
+            Some(code) if is_missing(code) => missing(),
+            _ => Error::Kafka { brokers: self.brokers.clone(), problem: error.to_string() },
+        })?;
+        let topic = metadata.topics().first().ok_or_else(missing)?;
+        if let Some(code) = topic.error().map(RDKafkaErrorCode::from)
+            && !is_missing(code)
+        {
+            return Err(Error::Kafka { brokers: self.brokers.clone(), problem: code.to_string() });
+        }
+        let mut partitions: Vec<i32> = topic.partitions().iter().map(|one| one.id()).collect();
+        partitions.sort_unstable();
+        if partitions.is_empty() { Err(missing()) } else { Ok(partitions) }
+    }
+}
+
 /// The client has stopped fetching a partition whose offset is not there; a seek would be refused.
 fn assign_again(
     consumer: &BaseConsumer<Context>,
@@ -364,7 +415,7 @@ fn assign_again(
 
 fn push(batch: &mut RawBatch, message: &BorrowedMessage<'_>) {
     let payload = message.payload().unwrap_or_default();
-    if payload.len() > LINE_BYTES_MAX {
+    if payload.len() > RECORD_BYTES_MAX {
         batch.push_too_long(message.offset(), payload, payload.len() as u64);
     } else {
         batch.push(message.offset(), payload);
@@ -404,6 +455,8 @@ struct Context {
 struct Shared {
     is_awake: bool,
     reason: Option<String>,
+    /// The last reason that says why, rather than that there is no broker left.
+    cause: Option<String>,
 }
 
 impl Context {
@@ -432,8 +485,14 @@ impl Context {
 }
 
 impl ClientContext for Context {
-    fn error(&self, _: KafkaError, reason: &str) {
-        self.with(|shared| shared.reason = Some(reason.to_owned()));
+    fn error(&self, error: KafkaError, reason: &str) {
+        let is_sum = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown);
+        self.with(|shared| {
+            shared.reason = Some(reason.to_owned());
+            if !is_sum || shared.cause.is_none() {
+                shared.cause = Some(reason.to_owned());
+            }
+        });
     }
 }
 

@@ -35,6 +35,7 @@ pub mod haproxy;
 pub mod kafka;
 pub mod map;
 pub mod merge;
+pub mod otlp;
 pub mod parser;
 pub mod raw;
 pub mod timestamp;

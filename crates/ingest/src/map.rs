@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use plimsoll_model::Dimension;
-use plimsoll_model::lives::LifeEvent;
+use plimsoll_model::lives::{EndCause, LifeEvent};
 use plimsoll_model::sessions::SessionEvent;
 use serde::{Deserialize, Serialize};
 
@@ -32,8 +32,12 @@ pub struct MapConfig {
     /// Who holds: dimension to field.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub holder: BTreeMap<Dimension, String>,
-    /// Samples: metric to field. `used` and `limit` are known to detectors; others are stored. A
-    /// number may be written as text.
+    /// The field that names the running copy: short for `holder: {service.instance.id: …}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+    /// Samples: metric to field. `used`, `limit`, and of memory `memory`, `memory_anonymous`,
+    /// `memory_after_collection`, `limit_after_collection`, `uptime` and `started` are known to
+    /// detectors; others are stored. A number may be written as text.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub value: BTreeMap<String, String>,
     /// The units of `value`, metric to unit; stored values are in bytes and seconds.
@@ -89,14 +93,24 @@ pub struct ContextMap {
     /// then `events` names that one event with an empty list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<String>,
-    /// Event to the values of `event` that mean it. Events: deploy, restart, scale, limit_change.
-    /// Without it the values are those names, and any other value is a reject; with it, a value
+    /// Event to the values of `event` that mean it. Events: deploy, restart, scale, limit_change,
+    /// start, end. Without it the values are those names, and any other value is a reject; with it, a value
     /// that stands in no list means nothing here.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub events: BTreeMap<LifeEvent, Vec<String>>,
-    /// The field with the new limit or the new number of instances.
+    /// The field with the new limit, the new number of instances, or the exit code of an end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
+    /// The field that says why an instance ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    /// Cause to the values of `cause` that mean it. Causes: out_of_memory, crash, stopped, unknown.
+    /// Those names always mean themselves; a value that stands nowhere is `unknown`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub causes: BTreeMap<EndCause, Vec<String>>,
+    /// The field with the instance in whose place one started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predecessor: Option<String>,
     /// The field with a text for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -189,11 +203,19 @@ impl MapConfig {
         for metric in self.unit.keys().filter(|metric| !self.value.contains_key(*metric)) {
             problems.push(format!("`map.unit` names `{metric}`, which `map.value` does not have"));
         }
+        if self.instance.is_some() && self.holder.contains_key(&Dimension::ServiceInstanceId) {
+            problems.push(
+                "`map.instance` is short for `map.holder.service.instance.id`; keep one".into(),
+            );
+        }
         if let Some(session) = &self.session {
             session.validate(problems);
         }
         if let Some(context) = &self.context {
             check_events("context", context.event.is_some(), &context.events, problems);
+            if context.cause.is_none() && !context.causes.is_empty() {
+                problems.push("`map.context` has `causes` and needs `cause`: their field".into());
+            }
         }
     }
 
@@ -203,11 +225,13 @@ impl MapConfig {
             let SessionMap { id, event, age, waited, started, reason, .. } = session;
             [id, event, age, waited, started, reason]
         });
-        let context =
-            self.context.iter().flat_map(|context| [&context.event, &context.value, &context.note]);
+        let context = self.context.iter().flat_map(|context| {
+            [&context.event, &context.value, &context.note, &context.cause, &context.predecessor]
+        });
         [&self.time]
             .into_iter()
             .chain(&self.resource)
+            .chain(&self.instance)
             .chain(self.holder.values())
             .chain(self.value.values())
             .chain(session.flatten())

@@ -69,7 +69,10 @@ impl MappedDecoder {
             timestamps: TimestampReader::new(&config.timezone)?,
             resource_field: plan.optional(&map.resource),
             resource: config.resource.clone(),
-            holder: map.holder.iter().map(|(each, path)| (*each, plan.slot(path))).collect(),
+            holder: (map.holder.iter().map(|(each, path)| (*each, path)))
+                .chain(map.instance.iter().map(|path| (Dimension::ServiceInstanceId, path)))
+                .map(|(each, path)| (each, plan.slot(path)))
+                .collect(),
             kind: Kind::new(map, &mut plan)?,
             plan,
         })

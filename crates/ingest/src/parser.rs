@@ -10,8 +10,9 @@ use crate::config::{Format, SourceConfig};
 use crate::error::Error;
 use crate::haproxy::HaproxyDecoder;
 use crate::mapped::MappedDecoder;
+use crate::otlp::OtlpDecoder;
 use crate::postgres::PostgresDecoder;
-use crate::raw::{LINE_BYTES_MAX, RawBatch, RawRecord};
+use crate::raw::{LINE_BYTES_MAX, RECORD_BYTES_MAX, RawBatch, RawRecord};
 
 /// The deepest nesting of lists and objects that a record may have.
 pub const NESTING_MAX: usize = 32;
@@ -30,6 +31,8 @@ enum Decoder {
     Postgres(Box<PostgresDecoder>),
     Haproxy(Box<HaproxyDecoder>),
     Mapped(Box<MappedDecoder>),
+    OtlpProto(Box<OtlpDecoder>),
+    OtlpJson(Box<OtlpDecoder>),
 }
 
 /// The tables under construction.
@@ -103,6 +106,12 @@ impl Parser {
                 Decoder::Haproxy(Box::new(HaproxyDecoder::new(config).map_err(fail)?))
             }
             Format::Json => Decoder::Mapped(Box::new(MappedDecoder::new(config).map_err(fail)?)),
+            Format::OtlpProto => {
+                Decoder::OtlpProto(Box::new(OtlpDecoder::new(config).map_err(fail)?))
+            }
+            Format::OtlpJson => {
+                Decoder::OtlpJson(Box::new(OtlpDecoder::new(config).map_err(fail)?))
+            }
         };
         Ok(Parser { decoder, rows: Rows::default() })
     }
@@ -136,6 +145,9 @@ impl Parser {
     /// A record is one line; several, separated by newlines, are parsed one by one. What follows
     /// the last newline counts only if there is something.
     fn parse_record(&mut self, offset: i64, record: &[u8], batch: &mut Batch) {
+        if matches!(self.decoder, Decoder::OtlpProto(_)) {
+            return self.parse_line(offset, record, batch);
+        }
         let mut start = 0;
         for end in memchr::memchr_iter(b'\n', record) {
             self.parse_line(offset, &record[start..end], batch);
@@ -172,13 +184,19 @@ impl Parser {
     }
 
     fn decode(&mut self, offset: i64, line: &[u8]) -> Result<Meaning, Fault> {
+        if let Decoder::OtlpProto(decoder) = &self.decoder {
+            return decoder.decode_proto(line, offset, &mut self.rows);
+        }
         let line = line.trim_ascii();
         if line.is_empty() {
             return Ok(Meaning::Irrelevant);
         }
-        if line.len() > LINE_BYTES_MAX {
-            let detail =
-                format!("line has {} bytes; at most {LINE_BYTES_MAX} are parsed", line.len());
+        let bytes_max = match self.decoder {
+            Decoder::OtlpJson(_) => RECORD_BYTES_MAX,
+            _ => LINE_BYTES_MAX,
+        };
+        if line.len() > bytes_max {
+            let detail = format!("line has {} bytes; at most {bytes_max} are parsed", line.len());
             return Err(Fault::new(RejectReason::TooLong, detail));
         }
         let text = std::str::from_utf8(line).map_err(|error| {
@@ -196,6 +214,8 @@ impl Parser {
             Decoder::Postgres(decoder) => decoder.decode(text, offset, &mut self.rows),
             Decoder::Haproxy(decoder) => decoder.decode(text, offset, &mut self.rows),
             Decoder::Mapped(decoder) => decoder.decode(text, offset, &mut self.rows),
+            Decoder::OtlpJson(decoder) => decoder.decode_json(text, offset, &mut self.rows),
+            Decoder::OtlpProto(_) => Ok(Meaning::Irrelevant),
         }
     }
 }

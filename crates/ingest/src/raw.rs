@@ -7,6 +7,11 @@ use plimsoll_model::{PartitionId, RejectReason};
 /// reject; a source need not hold it in memory to say so.
 pub const LINE_BYTES_MAX: usize = 256 * 1024;
 
+/// The longest record of Kafka that is looked into; one of several lines may be longer than one
+/// line. The OpenTelemetry Collector writes up to 1,000,000 bytes, and a broker takes about
+/// 1,048,576 unless it is told otherwise.
+pub const RECORD_BYTES_MAX: usize = 1024 * 1024 + 4_096;
+
 /// A run of records of one partition, in one contiguous buffer.
 #[derive(Clone, Debug, Default)]
 pub struct RawBatch {

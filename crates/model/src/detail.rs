@@ -12,6 +12,8 @@ pub enum Detail {
     HeldOpen(HeldOpen),
     /// Of [`crate::Kind::GrowthAcrossLives`].
     AcrossLives(AcrossLives),
+    /// Of [`crate::Kind::GrowthWithinLife`].
+    WithinLife(WithinLife),
     /// Of [`crate::Kind::NotBack`].
     NotBack(NotBack),
 }
@@ -34,6 +36,19 @@ pub struct HeldOpen {
     pub victims: u64,
     /// How long they have waited, in seconds, added up.
     pub victims_waited_s: f64,
+}
+
+/// Whose memory grows, and what is known of its program.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WithinLife {
+    /// The instance whose memory runs out first.
+    pub instance: String,
+    /// Since when it is seen to grow: the first floor of the line.
+    pub since: Second,
+    /// The metric of the floors in the evidence through which the line goes.
+    pub floors: String,
+    /// What the lives before have in common, if they grew as well.
+    pub across: Option<AcrossLives>,
 }
 
 /// What many lives of a program have in common.

@@ -1,5 +1,5 @@
-//! Life rows: what happens to the programs around a resource. Deploys, restarts, scaling, and
-//! changes of a limit.
+//! Life rows: what happens to the programs around a resource. Deploys, starts and ends of
+//! instances, scaling, and changes of a limit.
 
 use std::sync::{Arc, LazyLock};
 
@@ -30,12 +30,61 @@ pub enum LifeEvent {
     Scale = 2,
     /// A resource's limit was changed: `value` is the new limit, at least 1.
     LimitChange = 3,
+    /// An instance began to live; `predecessor` says in whose place, if that had another name.
+    Start = 4,
+    /// An instance ended: `cause` says why, `value` is its exit code, if known.
+    End = 5,
+}
+
+/// Why an instance ended.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum EndCause {
+    /// The record does not say.
+    #[default]
+    Unknown = 0,
+    /// It was ended because memory ran out.
+    OutOfMemory = 1,
+    /// It failed, or was killed.
+    Crash = 2,
+    /// It was told to stop.
+    Stopped = 3,
+}
+
+impl EndCause {
+    /// All causes, in the order of their codes.
+    pub const ALL: [EndCause; 4] =
+        [EndCause::Unknown, EndCause::OutOfMemory, EndCause::Crash, EndCause::Stopped];
+
+    /// The name in configuration, tables and JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            EndCause::Unknown => "unknown",
+            EndCause::OutOfMemory => "out_of_memory",
+            EndCause::Crash => "crash",
+            EndCause::Stopped => "stopped",
+        }
+    }
+
+    /// The cause of a name, or `None`.
+    pub fn from_name(name: &str) -> Option<EndCause> {
+        EndCause::ALL.into_iter().find(|cause| cause.name() == name)
+    }
 }
 
 impl LifeEvent {
     /// All events, in the order of their codes.
-    pub const ALL: [LifeEvent; 4] =
-        [LifeEvent::Deploy, LifeEvent::Restart, LifeEvent::Scale, LifeEvent::LimitChange];
+    pub const ALL: [LifeEvent; 6] = [
+        LifeEvent::Deploy,
+        LifeEvent::Restart,
+        LifeEvent::Scale,
+        LifeEvent::LimitChange,
+        LifeEvent::Start,
+        LifeEvent::End,
+    ];
 
     /// The name in configuration, tables and JSON.
     pub const fn name(self) -> &'static str {
@@ -44,6 +93,8 @@ impl LifeEvent {
             LifeEvent::Restart => "restart",
             LifeEvent::Scale => "scale",
             LifeEvent::LimitChange => "limit_change",
+            LifeEvent::Start => "start",
+            LifeEvent::End => "end",
         }
     }
 
@@ -64,8 +115,12 @@ pub struct LifeRow<'a> {
     pub event: LifeEvent,
     /// The resource it concerns; `None` if it concerns a program, whatever it uses.
     pub resource: Option<&'a str>,
-    /// The new limit or number of instances; finite.
+    /// The new limit, the new number of instances, or the exit code; finite.
     pub value: Option<f64>,
+    /// Why it ended; only of [`LifeEvent::End`].
+    pub cause: Option<EndCause>,
+    /// The instance in whose place it started; only of [`LifeEvent::Start`].
+    pub predecessor: Option<&'a str>,
     /// Free text of the record, for a person.
     pub note: Option<&'a str>,
     /// The program, release, instance.
@@ -82,6 +137,8 @@ pub fn schema() -> SchemaRef {
             Field::new("resource", columns::dictionary_type(), true),
             Field::new("value", DataType::Float64, true),
             Field::new("note", DataType::Utf8, true),
+            Field::new("cause", DataType::UInt8, true),
+            Field::new("predecessor", DataType::Utf8, true),
         ];
         fields.extend(columns::holder_fields());
         Arc::new(Schema::new(fields))
@@ -97,6 +154,8 @@ pub struct LifeBuilder {
     resource: StringDictionaryBuilder<Int32Type>,
     value: Float64Builder,
     note: StringBuilder,
+    cause: UInt8Builder,
+    predecessor: StringBuilder,
     holder: HolderBuilder,
 }
 
@@ -109,6 +168,8 @@ impl Default for LifeBuilder {
             resource: StringDictionaryBuilder::new(),
             value: Float64Builder::new(),
             note: StringBuilder::new(),
+            cause: UInt8Builder::new(),
+            predecessor: StringBuilder::new(),
             holder: HolderBuilder::default(),
         }
     }
@@ -123,6 +184,8 @@ impl LifeBuilder {
         self.resource.append_option(row.resource);
         self.value.append_option(row.value);
         self.note.append_option(row.note);
+        self.cause.append_option(row.cause.map(|cause| cause as u8));
+        self.predecessor.append_option(row.predecessor);
         self.holder.append(&row.holder);
     }
 
@@ -135,6 +198,8 @@ impl LifeBuilder {
             Arc::new(self.resource.finish()),
             Arc::new(self.value.finish()),
             Arc::new(self.note.finish()),
+            Arc::new(self.cause.finish()),
+            Arc::new(self.predecessor.finish()),
         ];
         columns.extend(self.holder.finish());
         let batch = RecordBatch::try_new(schema(), columns);
@@ -152,6 +217,8 @@ pub struct LifeRows {
     resource: Words,
     value: Float64Array,
     note: StringArray,
+    cause: UInt8Array,
+    predecessor: StringArray,
     holder: HolderView,
 }
 
@@ -170,7 +237,9 @@ impl LifeRows {
             resource: Words::of(&batch, 3),
             value: columns::typed(&batch, 4),
             note: columns::typed(&batch, 5),
-            holder: HolderView::of(&batch, 6),
+            cause: columns::typed(&batch, 6),
+            predecessor: columns::typed(&batch, 7),
+            holder: HolderView::of(&batch, 8),
             batch,
         }
     }
@@ -210,7 +279,7 @@ impl LifeRows {
         self.resource.get(row)
     }
 
-    /// The new limit or number of instances of row `row`.
+    /// The new limit, number of instances or exit code of row `row`.
     pub fn value(&self, row: usize) -> Option<f64> {
         self.value.is_valid(row).then(|| self.value.value(row))
     }
@@ -218,6 +287,16 @@ impl LifeRows {
     /// The free text of row `row`.
     pub fn note(&self, row: usize) -> Option<&str> {
         self.note.is_valid(row).then(|| self.note.value(row))
+    }
+
+    /// Why the instance of row `row` ended.
+    pub fn cause(&self, row: usize) -> Option<EndCause> {
+        self.cause.is_valid(row).then(|| EndCause::ALL[usize::from(self.cause.value(row))])
+    }
+
+    /// The instance in whose place that of row `row` started.
+    pub fn predecessor(&self, row: usize) -> Option<&str> {
+        self.predecessor.is_valid(row).then(|| self.predecessor.value(row))
     }
 
     /// The program of row `row`.

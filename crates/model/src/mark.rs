@@ -1,4 +1,4 @@
-//! Marks: how the wall clock may move event time, written down so that it can be done again.
+//! Marks: how the wall clock may move event time, written down so that it can be explained.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,8 +7,8 @@ use crate::{PartitionId, Second};
 /// A decision that depended on the wall clock or on arrival.
 ///
 /// Marks enter the journal in the transaction of the first transitions they could have
-/// influenced, so they are durable before any effect. Reading the records again with the same
-/// marks gives the same ticks.
+/// influenced, so they are durable before any effect. With the records they say why a tick has the
+/// rows it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mark {
     /// The partition stood at its end for `idle_after` (context sources: at once). It no longer

@@ -16,8 +16,22 @@ pub mod metric {
     /// Units in use. Without a holder: the true count of the whole resource, which reconciles the
     /// ledger. With one: that holder's count.
     pub const USED: &str = "used";
-    /// The limit of the resource, in units. Must be at least 1.
+    /// The limit of the resource, in units. Must be at least 1. Of memory with a holder: the limit
+    /// of that instance, in bytes.
     pub const LIMIT: &str = "limit";
+    /// Memory of one instance, in bytes, whatever it may include; not negative.
+    pub const MEMORY: &str = "memory";
+    /// Memory of one instance without what can be given back at any time (page cache), in bytes:
+    /// anonymous or resident memory. Preferred to [`MEMORY`].
+    pub const MEMORY_ANONYMOUS: &str = "memory_anonymous";
+    /// The heap of one instance after a collection, in bytes. Preferred to both.
+    pub const MEMORY_AFTER_COLLECTION: &str = "memory_after_collection";
+    /// The limit of [`MEMORY_AFTER_COLLECTION`]; [`LIMIT`] where there is none.
+    pub const LIMIT_AFTER_COLLECTION: &str = "limit_after_collection";
+    /// How long one instance has lived, in seconds; not negative.
+    pub const UPTIME: &str = "uptime";
+    /// When one instance began to live, in seconds since 1970.
+    pub const STARTED: &str = "started";
 }
 
 /// One sample row, borrowed, for [`SampleBuilder::append`].

@@ -1,7 +1,9 @@
 //! The command line as it was typed. This file holds no behaviour.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
@@ -39,10 +41,10 @@ impl Cli {
     ) -> Result<Cli, clap::Error> {
         let matches = Cli::command().try_get_matches_from(words)?;
         let mut cli = Cli::from_arg_matches(&matches)?;
-        if let (Command::Replay(replay), Some((_, of_replay))) =
-            (&mut cli.command, matches.subcommand())
-        {
-            replay.choose(of_replay)?;
+        match (&mut cli.command, matches.subcommand()) {
+            (Command::Replay(replay), Some((_, typed))) => replay.choose(typed)?,
+            (Command::Sql(sql), Some((_, typed))) => sql.choose(typed)?,
+            _ => {}
         }
         Ok(cli)
     }
@@ -64,18 +66,36 @@ impl Replay {
     }
 }
 
+impl Sql {
+    /// A query wins over a file that only the environment names; both on one line are a mistake.
+    fn choose(&mut self, typed: &ArgMatches) -> Result<(), clap::Error> {
+        if self.query.is_none() {
+            return Ok(());
+        }
+        if typed.value_source("file") == Some(ValueSource::CommandLine) {
+            let text = "the argument '--file <FILE>' cannot be used with '[QUERY]'";
+            return Err(Cli::command().error(ErrorKind::ArgumentConflict, text));
+        }
+        self.file = None;
+        Ok(())
+    }
+}
+
 const EXAMPLES: &str = "\
 Examples:
+  plimsoll demo                                       recorded incidents: what would have been paged
+  plimsoll scan postgresql.json --limit 200           point it at your log today
   plimsoll check pipelines/payments/pipeline.yaml     is the definition right? no network is used
   plimsoll replay pipelines/db-saturation             what would have been paged, and when
   plimsoll test pipelines/                            do all recorded incidents still page as expected?
   plimsoll run -c /etc/plimsoll/payments.yaml         the pipeline, live
+  plimsoll sql -c /etc/plimsoll/payments.yaml         ask what it stored
 
 Every flag has an environment variable: --log-format is PLIMSOLL_LOG_FORMAT. A flag wins.
 Data goes to stdout, progress and log to stderr. NO_COLOR is honoured.
 
-Exit codes: 0 ok, 1 a test failed, 2 wrong command line, 69 a dependency is unavailable,
-70 internal error, 78 wrong configuration.";
+Exit codes: 0 ok, 1 findings, or a failed test, 2 wrong command line, 69 a dependency is
+unavailable, 70 internal error, 78 wrong configuration.";
 
 /// Arguments of every command.
 #[derive(Clone, Debug, Args)]
@@ -111,6 +131,10 @@ pub enum LogFormat {
 /// What to do.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
+    /// Judge recorded incidents on an embedded store, tell what would have been paged, show the page
+    Demo(Demo),
+    /// Point it at log and metrics files: their format, what could be read, what stands out
+    Scan(Scan),
     /// Run a pipeline live: read, judge, page, until SIGTERM
     Run(Run),
     /// Judge history: print what would have been paged, send nothing
@@ -119,11 +143,40 @@ pub enum Command {
     Test(Test),
     /// Read pipeline definitions and say everything that is wrong with them
     Check(Check),
+    /// Ask what a pipeline stored, in SQL, also while it runs
+    Sql(Sql),
     /// Work on the tables in ClickHouse
     #[command(subcommand, name = "clickhouse")]
     ClickHouse(ClickHouse),
+    /// Print a script that completes this command line in a shell
+    Completions(Completions),
     /// Print version, commit and build
     Version,
+}
+
+/// `plimsoll demo`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  plimsoll demo                              every recording in pipelines/, then the page
+  plimsoll demo --once pipelines/held-open   one recording, the story only
+
+Nothing but files is read, nothing is sent, no server and no account is needed. For each incident:
+what would have been said, when, whom it names, how long before users noticed, and what an alarm
+at 90 % of the limit would have said. Then the page is served until Ctrl-C.")]
+pub struct Demo {
+    /// A folder with a pipeline.yaml and its input, or a folder of such folders
+    #[arg(value_name = "FOLDER", default_value = crate::demo::FOLDER, env = "PLIMSOLL_FOLDER")]
+    pub folder: PathBuf,
+    /// Tell the stories and end
+    #[arg(long, env = "PLIMSOLL_ONCE")]
+    pub once: bool,
+    /// Where the page is served; any free port if not given
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0", env = "PLIMSOLL_LISTEN")]
+    pub listen: SocketAddr,
+    /// Keep the data directories here, for `plimsoll sql`; a temporary folder if not given
+    #[arg(long, value_name = "DIR", env = "PLIMSOLL_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
 }
 
 /// `plimsoll run`
@@ -192,6 +245,55 @@ pub enum Output {
     Table,
 }
 
+/// `plimsoll scan`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  plimsoll scan postgresql.json --limit 200 --reserved 3
+      a server's log: who holds its connections, and when they run out
+  plimsoll scan postgresql-*.json.gz deploys.jsonl --limit 200
+      several files of one estate, judged together in the order of their times
+  journalctl -u pool -o cat | plimsoll scan - --map '{time: ts, value: {used: active}}'
+      JSON lines whose fields have unusual names
+
+The format is found by the first 1000 lines. Nothing is sent and nothing is stored. Exit code 1 if
+there is any finding, 0 if there is none, 69 if no file could be judged.")]
+pub struct Scan {
+    /// Logs and metrics files, plain, gzip or zstd; `-` is standard input
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// How many units there are: of every resource, or of the one that is named
+    #[arg(long = "limit", value_name = "[NAME=]UNITS", env = "PLIMSOLL_LIMIT",
+          value_delimiter = ',', value_parser = parse_units)]
+    pub limits: Vec<(Option<String>, u64)>,
+    /// How many of them ordinary users cannot get
+    #[arg(long, value_name = "[NAME=]UNITS", env = "PLIMSOLL_RESERVED",
+          value_delimiter = ',', value_parser = parse_units)]
+    pub reserved: Vec<(Option<String>, u64)>,
+    /// What the resource is called where the lines do not say it
+    #[arg(long, value_name = "NAME", env = "PLIMSOLL_RESOURCE")]
+    pub resource: Option<String>,
+    /// The zone of times without one: Europe/Berlin, +01:00; UTC if not given
+    #[arg(long, value_name = "ZONE", env = "PLIMSOLL_TIMEZONE")]
+    pub timezone: Option<String>,
+    /// What the fields of JSON lines mean, as `map` in a definition; guessed if not given
+    #[arg(long, value_name = "YAML", env = "PLIMSOLL_MAP")]
+    pub map: Option<String>,
+    /// How the result is printed
+    #[arg(long, env = "PLIMSOLL_FORMAT", value_enum, default_value_t)]
+    pub format: ScanFormat,
+}
+
+/// How the result of a scan is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ScanFormat {
+    /// Sentences for a person.
+    #[default]
+    Text,
+    /// One JSON document.
+    Json,
+}
+
 /// `plimsoll test`
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
@@ -212,13 +314,93 @@ pub struct Test {
 #[command(after_help = "\
 Examples:
   plimsoll check pipelines/*/pipeline.yaml
+  plimsoll check --schema > pipeline.schema.json     the JSON Schema of definitions, for editors
 
 No connection is opened. Problems are numbered, each with file, line, column and what to do.
 Warnings do not fail the check. Exit code 78 if any definition is wrong.")]
 pub struct Check {
     /// Pipeline definitions (YAML)
-    #[arg(value_name = "FILE", required = true, env = "PLIMSOLL_FILE", value_delimiter = ',')]
+    #[arg(
+        value_name = "FILE",
+        required_unless_present = "schema",
+        env = "PLIMSOLL_FILE",
+        value_delimiter = ','
+    )]
     pub files: Vec<PathBuf>,
+    /// Print the JSON Schema of definitions, for editors, and check nothing
+    #[arg(long, env = "PLIMSOLL_SCHEMA", conflicts_with = "files")]
+    pub schema: bool,
+}
+
+/// `plimsoll sql`
+#[derive(Clone, Debug, Args)]
+#[command(
+    group = ArgGroup::new("where").required(true).multiple(true).args(["config", "data_dir"]),
+    after_help = "\
+Examples:
+  plimsoll sql -c payments.yaml --tables
+      the tables and table functions, each with what its rows are
+  plimsoll sql -c payments.yaml 'describe panes'
+      the columns of a table, their units and meaning
+  plimsoll sql -c payments.yaml 'select incident, headline from incidents where is_open'
+      one query; a table on a terminal and CSV otherwise
+  plimsoll sql -c payments.yaml \"select * from incident_window('latest', '15m')\" --format parquet --out window.parquet
+      what was held around the newest incident, for a notebook
+  plimsoll sql -c payments.yaml \"select * from holders_at('orders-db', '2024-03-12 15:10:00')\"
+      who held what at a moment (UTC)
+  plimsoll sql --data-dir /var/lib/plimsoll/payments -f report.sql --format json
+      every query of a file; the pipeline may be running
+  plimsoll sql -c payments.yaml
+      a prompt; \\? lists what can be typed
+
+The tables and columns are those in ClickHouse, so that a query gives the same answer in both; docs/sql.md has
+more. Nothing can be changed. A limit that ends a query is said; a query that is refused, wrong or stopped by a
+limit of time or memory ends with exit code 2."
+)]
+pub struct Sql {
+    /// The query; `-` reads it from standard input; without it and --file a prompt opens
+    #[arg(value_name = "QUERY")]
+    pub query: Option<String>,
+    /// The pipeline definition (YAML), which says where its data is
+    #[arg(short, long, value_name = "FILE", env = "PLIMSOLL_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// The data directory, instead of the one that the definition names
+    #[arg(long, value_name = "DIR", env = "PLIMSOLL_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Answer the queries of FILE, each ended by a semicolon
+    #[arg(short, long, value_name = "FILE", env = "PLIMSOLL_FILE")]
+    pub file: Option<PathBuf>,
+    /// List the tables and table functions
+    #[arg(long, env = "PLIMSOLL_TABLES", conflicts_with_all = ["query"])]
+    pub tables: bool,
+    /// How answers are written; a table on a terminal and CSV otherwise, if not given
+    #[arg(long, env = "PLIMSOLL_FORMAT", value_enum)]
+    pub format: Option<SqlFormat>,
+    /// Write the answer to FILE instead of standard output
+    #[arg(long, value_name = "FILE", env = "PLIMSOLL_OUT")]
+    pub out: Option<PathBuf>,
+    /// The longest that one query may take, such as 30s or 2m
+    #[arg(long, value_name = "TIME", env = "PLIMSOLL_TIMEOUT", default_value = "30s", value_parser = parse_time)]
+    pub timeout: Duration,
+    /// The most memory that one query may use, in MiB
+    #[arg(long, value_name = "MIB", env = "PLIMSOLL_MEMORY_MIB", default_value_t = 512)]
+    pub memory_mib: usize,
+    /// The most rows of one answer; it is cut after them, and says so
+    #[arg(long, value_name = "ROWS", env = "PLIMSOLL_ROWS", default_value_t = 100_000)]
+    pub rows: usize,
+}
+
+/// How answers to queries are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SqlFormat {
+    /// Columns for a person.
+    Table,
+    /// A header line and one line per row.
+    Csv,
+    /// One JSON object per row.
+    Json,
+    /// A Parquet file.
+    Parquet,
 }
 
 /// `plimsoll clickhouse …`
@@ -243,12 +425,70 @@ pub struct Migrate {
     pub dry_run: bool,
 }
 
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let time = text.parse::<jiff::SignedDuration>().ok();
+    match time.and_then(|time| Duration::try_from(time).ok()) {
+        Some(time) if !time.is_zero() => Ok(time),
+        _ => Err("it must be a length of time, for example 30s or 2m".to_owned()),
+    }
+}
+
+/// `plimsoll completions`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  source <(plimsoll completions bash)
+  plimsoll completions zsh > \"${fpath[1]}/_plimsoll\"
+  plimsoll completions fish > ~/.config/fish/completions/plimsoll.fish")]
+pub struct Completions {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
+}
+
+impl Completions {
+    /// The script.
+    pub fn script(&self) -> Vec<u8> {
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Cli::command(), "plimsoll", &mut script);
+        script
+    }
+}
+
 fn parse_source(text: &str) -> Result<(String, PathBuf), String> {
     match text.split_once('=') {
         Some((name, file)) if !name.is_empty() && !file.is_empty() => {
             Ok((name.to_owned(), PathBuf::from(file)))
         }
         _ => Err("it must be NAME=FILE, for example db=postgresql.json".to_owned()),
+    }
+}
+
+/// `200`, `orders-db=200`, `2GiB`.
+fn parse_units(text: &str) -> Result<(Option<String>, u64), String> {
+    const SIZES: [(&str, u64); 6] = [
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("kB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+    ];
+    let (name, amount) = match text.rsplit_once('=') {
+        Some((name, amount)) => (Some(name), amount),
+        None => (None, text),
+    };
+    let (digits, size) = SIZES
+        .iter()
+        .find_map(|(end, size)| Some((amount.strip_suffix(end)?, *size)))
+        .unwrap_or((amount, 1));
+    let units = digits.trim().parse::<u64>().ok().and_then(|number| number.checked_mul(size));
+    match (name, units) {
+        (Some(""), _) | (_, None) => {
+            Err("it must be a whole number, also of a resource: 200, orders-db=200, web=2GiB"
+                .into())
+        }
+        (name, Some(units)) => Ok((name.map(str::to_owned), units)),
     }
 }
 
@@ -287,6 +527,15 @@ mod tests {
         refuses("plimsoll replay", "<--config <FILE>|FOLDER>");
         refuses("plimsoll replay -c a.yaml folder", "cannot be used with");
         refuses("plimsoll replay -c a.yaml --source db", "NAME=FILE");
+    }
+
+    #[test]
+    fn sql_takes_a_query_or_a_file_from_a_definition_or_a_directory() {
+        assert!(parse("plimsoll sql -c a.yaml --data-dir data/a -f - --timeout 2m").is_ok());
+        refuses("plimsoll sql query", "<--config <FILE>|--data-dir <DIR>>");
+        refuses("plimsoll sql -c a.yaml query -f file", "cannot be used with");
+        refuses("plimsoll sql -c a.yaml --timeout 0s", "30s or 2m");
+        refuses("plimsoll sql -c a.yaml --format xml", "csv");
     }
 
     #[test]

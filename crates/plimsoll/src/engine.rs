@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use anyhow::Context;
 use plimsoll_detect::judge::{Judge, Step};
 use plimsoll_detect::settings::Settings;
 use plimsoll_ingest::merge::{Merge, MergeState, PartitionSettings};
@@ -27,7 +26,12 @@ use crate::plan::{Planner, Silent};
 pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
 
 /// How many ticks one call of [`Engine::step`] judges at most, so that its caller stays responsive.
+/// A call that stops there makes them durable.
 pub const TICKS_PER_STEP_MAX: usize = 4_096;
+
+/// How many rows at most may be judged and not durable: a program that dies again and again, each
+/// time sooner than [`CHECKPOINT_EVERY`], goes forward all the same.
+pub const ROWS_UNDURABLE_MAX: usize = 1 << 19;
 
 /// A tick this far behind the wall clock belongs to a backlog, while unread records follow it.
 pub const BACKLOG_AFTER: Duration = Duration::from_secs(120);
@@ -85,6 +89,8 @@ pub struct Engine {
     /// it is.
     unsaved: Option<Unsaved>,
     committed_at: Time,
+    /// How many rows were judged since the last commit.
+    rows_undurable: usize,
     last_tick: Option<Second>,
     dirty: bool,
     totals: Totals,
@@ -180,15 +186,9 @@ impl Engine {
         let recovered = locked(&store).recover()?;
         let (mut merge, judge) = match recovered.checkpoint {
             Some(checkpoint) => {
-                let state: MergeState = postcard::from_bytes(&checkpoint.merge)
-                    .context("the checkpoint's merge state; another version wrote it")?;
-                let merge = Merge::restore(
-                    state,
-                    definition.settings.correct_within,
-                    &definition.partitions,
-                    &recovered.marks,
-                    recovered.decided_through,
-                );
+                let state = MergeState::from_bytes(&checkpoint.merge)?;
+                let correct_within = definition.settings.correct_within;
+                let merge = Merge::restore(state, correct_within, &definition.partitions);
                 (merge, Judge::restore(definition.settings.clone(), &checkpoint.judge)?)
             }
             None => {
@@ -216,6 +216,7 @@ impl Engine {
             rejects_beyond: Vec::new(),
             unsaved: None,
             committed_at: now,
+            rows_undurable: 0,
             dirty: false,
             totals: Totals::default(),
             planted: Default::default(),
@@ -274,13 +275,15 @@ impl Engine {
             return Ok(stepped);
         }
         for judged in 0.. {
-            stepped.more = judged == TICKS_PER_STEP_MAX;
+            stepped.more =
+                judged == TICKS_PER_STEP_MAX || self.rows_undurable >= ROWS_UNDURABLE_MAX;
             if stepped.more {
                 break;
             }
             let Some(tick) = self.merge.next_tick() else { break };
             let step = self.judge.step(&tick);
             self.totals.ticks += 1;
+            self.rows_undurable += tick.rows.len();
             self.last_tick = Some(tick.second);
             self.dirty = true;
             if !step.transitions.is_empty() {
@@ -299,7 +302,7 @@ impl Engine {
             self.commit(Vec::new(), orders, Evidence::default(), now, &mut stepped)?;
         }
         let is_due = now.micros_since(self.committed_at) >= CHECKPOINT_EVERY.as_micros() as i64;
-        if self.dirty && self.unsaved.is_none() && is_due {
+        if self.dirty && self.unsaved.is_none() && (is_due || stepped.more) {
             self.commit(Vec::new(), Vec::new(), Evidence::default(), now, &mut stepped)?;
         }
         Ok(stepped)
@@ -353,7 +356,7 @@ impl Engine {
             build: self.definition.build.clone(),
             config_hash: self.definition.config_hash.clone(),
             judge: self.judge.save(),
-            merge: postcard::to_stdvec(&merge).context("the merge's state")?,
+            merge: merge.to_bytes(),
         };
         self.planted.commit_early(&self.store, &checkpoint, &deliveries)?;
         let commit = Commit {
@@ -368,6 +371,7 @@ impl Engine {
             ..Commit::default()
         };
         self.dirty = false;
+        self.rows_undurable = 0;
         self.unsaved = Some(Unsaved { commit, attempts: 0, retry_at: now, error: String::new() });
         self.save_unsaved(now, stepped)
     }
@@ -399,9 +403,9 @@ impl Engine {
         Ok(())
     }
 
-    /// The offset from which `partition` must be read on.
-    pub fn resume_offset(&self, partition: PartitionId) -> i64 {
-        self.merge.resume_offset(partition).unwrap_or(0)
+    /// The offset from which `partition` must be read on; `None` if nothing of it was ever read.
+    pub fn resume_offset(&self, partition: PartitionId) -> Option<i64> {
+        self.merge.resume_offset(partition).filter(|_| self.merge.was_read(partition))
     }
 
     /// The merge, for those who decide about idleness and back-pressure.
@@ -417,6 +421,14 @@ impl Engine {
     /// `partition` makes no progress: it no longer holds the clock.
     pub fn set_aside(&mut self, partition: PartitionId) {
         self.marks.extend(self.merge.set_aside(partition));
+    }
+
+    /// `partition` came into being while the program runs. It is read from its beginning, and like
+    /// one that was idle it holds the clock from its first record on.
+    pub fn join(&mut self, partition: PartitionId, settings: PartitionSettings) {
+        self.merge.add(partition, settings, 0);
+        self.definition.partitions.insert(partition, settings);
+        self.idle(partition);
     }
 
     /// Everything is silent: ticks through `until` close.

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 pub enum Exit {
     /// It did what was asked.
     Ok = 0,
-    /// It worked, and found something: a failed test.
+    /// It worked, and found something: findings of a scan, or a failed test.
     Findings = 1,
     /// The command line is wrong.
     Usage = 2,
@@ -41,7 +41,7 @@ impl Exit {
     pub const fn meaning(self) -> &'static str {
         match self {
             Exit::Ok => "ok",
-            Exit::Findings => "a test failed",
+            Exit::Findings => "findings, or a failed test",
             Exit::Usage => "wrong command line",
             Exit::Unavailable => "a dependency is unavailable",
             Exit::Internal => "internal error",

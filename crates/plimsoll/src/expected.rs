@@ -440,6 +440,7 @@ mod tests {
             },
             headline: String::new(),
             advice: String::new(),
+            proof: String::new(),
         }
     }
 

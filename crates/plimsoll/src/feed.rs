@@ -1,6 +1,6 @@
 //! Files as partitions: one thread reads and parses each, a bounded channel hands over batches.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use anyhow::Context;
@@ -8,6 +8,7 @@ use plimsoll_ingest::config::{Role, SourceConfig};
 use plimsoll_ingest::file::FileSource;
 use plimsoll_ingest::merge::PartitionSettings;
 use plimsoll_ingest::parser::Parser;
+use plimsoll_ingest::raw::RawBatch;
 use plimsoll_model::{Batch, PartitionId, SourceId};
 
 use crate::config::Config;
@@ -61,19 +62,52 @@ pub fn file_partitions(config: &Config) -> Vec<FilePartition> {
     partitions
 }
 
+/// One partition on its way to the judge.
+#[derive(Debug)]
+pub struct Feed {
+    /// Its place in the merge.
+    pub id: PartitionId,
+    /// The source's name.
+    pub source: String,
+    /// How the merge treats it.
+    pub settings: PartitionSettings,
+    /// Its batches; see [`spawn`].
+    pub batches: Receiver<anyhow::Result<Batch>>,
+}
+
+/// A file on its way to the judge, from its beginning.
+pub fn open(file: &FilePartition) -> anyhow::Result<Feed> {
+    Ok(Feed {
+        id: file.id,
+        source: file.source.clone(),
+        settings: partition_settings(&file.config),
+        batches: spawn(file, 0)?,
+    })
+}
+
 /// A thread that reads and parses one file from `start` on.
 ///
 /// An error ends the stream as its last item; a stream that ends without one is complete.
 pub fn spawn(file: &FilePartition, start: i64) -> anyhow::Result<Receiver<anyhow::Result<Batch>>> {
     let parser = Parser::new(&file.source, &file.config)?;
-    let mut source = open(&file.path, file.id, start).with_context(|| {
+    let source = FileSource::open(&file.path, file.id, start).with_context(|| {
         format!("source `{}`: cannot read `{}`", file.source, file.path.display())
     })?;
+    spawn_rest(file, Vec::new(), source, parser)
+}
+
+/// The same for a file that is open already; `head` is what was read of it.
+pub fn spawn_rest(
+    file: &FilePartition,
+    head: Vec<RawBatch>,
+    mut source: FileSource,
+    parser: Parser,
+) -> anyhow::Result<Receiver<anyhow::Result<Batch>>> {
     let (sender, receiver) = sync_channel(BATCHES_WAITING_MAX);
     let path = file.path.clone();
     let name = format!("read {}", file.source);
     std::thread::Builder::new().name(name).spawn(move || {
-        if let Err(error) = read(&mut source, parser, &sender) {
+        if let Err(error) = read(&head, &mut source, parser, &sender) {
             let error = error.context(format!("cannot go on reading `{}`", path.display()));
             // The receiver is gone when the program ends; then nobody needs the error.
             let _ = sender.send(Err(error));
@@ -82,15 +116,17 @@ pub fn spawn(file: &FilePartition, start: i64) -> anyhow::Result<Receiver<anyhow
     Ok(receiver)
 }
 
-fn open(path: &Path, id: PartitionId, start: i64) -> anyhow::Result<FileSource> {
-    Ok(FileSource::open(path, id, start)?)
-}
-
 fn read(
+    head: &[RawBatch],
     source: &mut FileSource,
     mut parser: Parser,
     sender: &SyncSender<anyhow::Result<Batch>>,
 ) -> anyhow::Result<()> {
+    for raw in head {
+        if sender.send(Ok(parser.parse(raw))).is_err() {
+            return Ok(());
+        }
+    }
     while let Some(raw) = source.next_batch()? {
         if sender.send(Ok(parser.parse(&raw))).is_err() {
             break;

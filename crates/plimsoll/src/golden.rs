@@ -84,15 +84,11 @@ pub fn replay(config: &Config, expected: Option<&Expected>) -> anyhow::Result<Ou
     let started = Instant::now();
     let mut story = Story::default();
     let mut transitions = Vec::new();
-    let report = replay::replay(
-        config,
-        |transition, _| {
-            story.add(transition);
-            transitions.push(transition.clone());
-            Ok(())
-        },
-        |_, _| Ok(()),
-    )?;
+    let report = replay::replay(config, |_, _, step, _| {
+        step.transitions.iter().for_each(|transition| story.add(transition));
+        transitions.extend(step.transitions);
+        Ok(())
+    })?;
     let failures = expected.map(|expected| compare(expected, &transitions)).unwrap_or_default();
     let took = started.elapsed();
     Ok(Outcome { pipeline: config.name.clone(), failures, story, report, took })

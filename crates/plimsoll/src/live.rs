@@ -69,6 +69,14 @@ impl Liveness {
         self.partitions.insert(partition, watch);
     }
 
+    /// Watches a partition that came into being while the program runs: it stands like an idle
+    /// one until its first record.
+    pub fn join(&mut self, partition: PartitionId, idle_after: Duration, now: Duration) {
+        let (at_end, holds_clock, answered) = (true, false, true);
+        let watch = Watch { idle_after, heard_at: now, at_end, holds_clock, answered };
+        self.partitions.insert(partition, watch);
+    }
+
     /// Records arrived.
     pub fn heard(&mut self, partition: PartitionId, now: Duration) {
         if let Some(watch) = self.partitions.get_mut(&partition) {
@@ -212,6 +220,19 @@ mod tests {
         let mut liveness = two_partitions();
         liveness.at_end(Q);
         assert_eq!(liveness.decide(seconds(60)), [Decision::SetAside(P), Decision::Idle(Q)]);
+    }
+
+    #[test]
+    fn a_partition_that_joins_holds_the_clock_from_its_first_record_on() {
+        let mut liveness = Liveness::default();
+        liveness.add(P, seconds(10), seconds(0));
+        liveness.heard(P, seconds(0));
+        liveness.join(Q, seconds(10), seconds(1));
+        assert!(liveness.all_answered());
+        let standings = |liveness: &Liveness| liveness.standings().collect::<Vec<_>>();
+        assert_eq!(standings(&liveness), [(P, Standing::Alive), (Q, Standing::Idle)]);
+        liveness.heard(Q, seconds(5));
+        assert_eq!(standings(&liveness), [(P, Standing::Alive), (Q, Standing::Alive)]);
     }
 
     #[test]

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use plimsoll::cli::{self, Cli, Command};
-use plimsoll::config::{Config, Problems, Purpose};
+use plimsoll::config::{Config, Problems, Purpose, schema};
 use plimsoll::exit::Exit;
 use plimsoll::expected::Expected;
-use plimsoll::{check, golden, output, replay, run, version};
+use plimsoll::{check, demo, golden, output, replay, run, scan, sql, version};
 use plimsoll_deliver::ClickHouse;
 use tokio_util::sync::CancellationToken;
 
@@ -31,16 +31,53 @@ fn main() -> ExitCode {
 
 fn act(command: Command) -> anyhow::Result<Exit> {
     match command {
+        Command::Demo(demo) => show_recordings(&demo),
+        Command::Scan(scan) => scan::scan(&scan, &mut io::stdout().lock()),
         Command::Run(run) => live(&run),
         Command::Replay(replay) => judge_history(replay),
         Command::Test(test) => test_folders(&test),
+        Command::Check(check) if check.schema => {
+            println!("{:#}", schema()?);
+            Ok(Exit::Ok)
+        }
         Command::Check(check) => Ok(check::check(&check.files, &mut io::stdout().lock())?),
+        Command::Sql(arguments) => sql::sql(&arguments),
         Command::ClickHouse(cli::ClickHouse::Migrate(migrate)) => migrate_tables(&migrate),
+        Command::Completions(completions) => {
+            io::stdout().write_all(&completions.script())?;
+            Ok(Exit::Ok)
+        }
         Command::Version => {
             println!("{}", version::long());
             Ok(Exit::Ok)
         }
     }
+}
+
+fn show_recordings(demo: &cli::Demo) -> anyhow::Result<Exit> {
+    let temporary;
+    let data = match &demo.data_dir {
+        Some(data) => data.as_path(),
+        None => {
+            temporary = tempfile::tempdir().context("cannot make a temporary folder")?;
+            temporary.path()
+        }
+    };
+    let shown = demo::judge(&demo.folder, data, |recording| {
+        io::stdout().write_all(recording.text().as_bytes())
+    })?;
+    if demo.once {
+        return Ok(Exit::Ok);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let cancel = CancellationToken::new();
+        tokio::spawn(cancel_on_signal(cancel.clone()));
+        let listener = demo::listen(demo.listen).await?;
+        println!("look at http://{}/ (Ctrl-C ends)", listener.local_addr()?);
+        demo::serve(shown, listener, cancel).await
+    })?;
+    Ok(Exit::Ok)
 }
 
 fn live(run: &cli::Run) -> anyhow::Result<Exit> {
@@ -106,25 +143,22 @@ fn judge_history(arguments: cli::Replay) -> anyhow::Result<Exit> {
 
 /// Transitions, and levels if asked for, as JSON lines.
 fn print_lines(config: &Config, levels: bool) -> anyhow::Result<()> {
-    let out = std::cell::RefCell::new(io::BufWriter::new(io::stdout().lock()));
+    let mut out = io::BufWriter::new(io::stdout().lock());
     let mut last = String::new();
-    let report = replay::replay(
-        config,
-        |transition, decided_at| {
-            Ok(writeln!(out.borrow_mut(), "{}", output::json_line(transition, decided_at))?)
-        },
-        |tick, judge| {
-            if levels {
-                let line = output::levels(judge);
-                if line != last {
-                    output::write_levels(&mut *out.borrow_mut(), tick.second, &line)?;
-                    last = line;
-                }
+    let report = replay::replay(config, |tick, judge, step, decided_at| {
+        for transition in &step.transitions {
+            writeln!(out, "{}", output::json_line(transition, decided_at))?;
+        }
+        if levels {
+            let line = output::levels(judge);
+            if line != last {
+                output::write_levels(&mut out, tick.second, &line)?;
+                last = line;
             }
-            Ok(())
-        },
-    )?;
-    out.borrow_mut().flush()?;
+        }
+        Ok(())
+    })?;
+    out.flush()?;
     tracing::info!(
         pipeline = config.name,
         records = report.records,
@@ -221,10 +255,15 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 /// Which exit code says what went wrong.
 fn exit_of(error: &anyhow::Error) -> Exit {
+    if let Some(exit) = sql::exit_of(error) {
+        return exit;
+    }
     let is = |what: fn(&(dyn std::error::Error + 'static)) -> bool| error.chain().any(what);
     let of_store = error.chain().find_map(|cause| cause.downcast_ref::<plimsoll_store::Error>());
     if is(|cause| cause.is::<Problems>() || cause.is::<plimsoll::config::OverrideError>()) {
         Exit::Configuration
+    } else if is(|cause| cause.is::<scan::UsageError>() || cause.is::<demo::NotEmpty>()) {
+        Exit::Usage
     } else if let Some(error) = of_store {
         match error {
             plimsoll_store::Error::OtherPipeline { .. } => Exit::Configuration,
@@ -237,6 +276,7 @@ fn exit_of(error: &anyhow::Error) -> Exit {
         cause.is::<plimsoll::engine::NotDurable>()
             || cause.is::<plimsoll_deliver::Error>()
             || cause.is::<plimsoll_ingest::Error>()
+            || cause.is::<plimsoll_detect::Error>()
             || cause.is::<golden::FolderError>()
             || cause.is::<io::Error>()
     }) {

@@ -106,8 +106,10 @@ metrics_table! {
         "Deliveries that a sink has not accepted yet", "Grows: the sink is down or refuses; see plimsoll_deliveries_total and /readyz.";
     OUTBOX_OLDEST: "plimsoll_outbox_oldest_seconds", Gauge, Seconds, ["sink"],
         "Time since the oldest delivery that a sink has not accepted was decided; 0 if there is none", "Above a minute for a pager: people are not being told; use another channel now.";
+    OUTBOX_REFUSED: "plimsoll_outbox_refused", Gauge, Count, ["sink"],
+        "Deliveries that a sink has refused and that wait for their next retry", "Any: correct the key, address or table that the log names; they are sent again every 10 minutes and at the next start.";
     DELIVERIES: "plimsoll_deliveries_total", Counter, Count, ["sink", "outcome"],
-        "Attempts to deliver, by outcome: accepted, later, refused", "Any `refused`: repetition cannot help; correct the key, address or table and restart.";
+        "Attempts to deliver, by outcome: accepted, later, refused", "Any `refused`: somebody must correct a key, address or table; see plimsoll_outbox_refused.";
     BUILD_INFO: "plimsoll_build_info", Gauge, Count, ["version"],
         "Always 1; the label says which build runs", "";
 }

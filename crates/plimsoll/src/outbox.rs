@@ -72,6 +72,9 @@ pub fn record(
     now: Time,
     random: u64,
 ) -> Result<Next, plimsoll_store::Error> {
+    if is_planted(Fault::AcceptedBeforeSent) {
+        return Ok(Next::Proceed);
+    }
     let (state, next) = match outcome {
         Outcome::Accepted { answer } => {
             (DeliveryState::Accepted { at: now, answer }, Next::Proceed)

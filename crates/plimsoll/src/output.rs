@@ -12,6 +12,11 @@ pub fn json_line(transition: &Transition, decided_at: Time) -> String {
     serde_json::to_string(&Line::of(transition, decided_at)).expect("a line holds plain values")
 }
 
+/// The same as a value, for a document that holds it.
+pub fn json_value(transition: &Transition, decided_at: Time) -> Value {
+    serde_json::to_value(Line::of(transition, decided_at)).expect("a line holds plain values")
+}
+
 #[derive(Serialize)]
 struct Line<'a> {
     incident: String,

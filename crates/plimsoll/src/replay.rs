@@ -1,18 +1,19 @@
 //! History through the same engine: what would have been said. Never sends.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use anyhow::Context;
-use plimsoll_detect::judge::Judge;
+use plimsoll_detect::judge::{Judge, Step};
+use plimsoll_detect::settings::Settings;
 use plimsoll_ingest::merge::Merge;
 use plimsoll_model::sessions::{SessionEvent, refusal};
-use plimsoll_model::{Batch, PartitionId, RejectReason, Row, RowKind, Tick, Time, Transition};
+use plimsoll_model::{Batch, Reject, RejectReason, Row, RowKind, Tick, Time};
 
 use crate::config::Config;
-use crate::feed::{self, FilePartition};
+use crate::feed::{self, Feed};
 use crate::progress::Progress;
+use crate::threshold::Threshold;
 
 /// What a replay saw, beside the transitions.
 #[derive(Clone, Debug, Default)]
@@ -27,13 +28,60 @@ pub struct Report {
     pub rows: u64,
     /// Rejects by reason, in the order of [`RejectReason::ALL`].
     pub rejects: [u64; RejectReason::ALL.len()],
-    /// Records read and rejected, by the source's name.
-    pub sources: BTreeMap<String, (u64, u64)>,
+    /// What was read, by the source's name.
+    pub sources: BTreeMap<String, SourceReport>,
     /// Ticks judged.
     pub ticks: u64,
     /// Every refusal's time, by resource: the first after an incident opened is its consequence.
     /// Bounded by [`REFUSALS_KEPT_MAX`]; the first ones are kept.
     pub refusals: BTreeMap<String, Vec<Time>>,
+    /// What a plain threshold would have said.
+    pub threshold: Threshold,
+}
+
+/// What a replay read of one source.
+#[derive(Clone, Debug, Default)]
+pub struct SourceReport {
+    /// Records read.
+    pub records: u64,
+    /// Records that mean nothing here.
+    pub irrelevant: u64,
+    /// Rejects by reason, in the order of [`RejectReason::ALL`].
+    pub rejects: [u64; RejectReason::ALL.len()],
+    /// The first rejects, to be shown; at most [`REJECTS_SHOWN_MAX`].
+    pub examples: Vec<Reject>,
+    /// The earliest and the latest time of its records.
+    pub span: Option<(Time, Time)>,
+}
+
+/// Rejects that are kept of each source to be shown.
+pub const REJECTS_SHOWN_MAX: usize = 5;
+
+impl SourceReport {
+    /// All rejects.
+    pub fn rejected(&self) -> u64 {
+        self.rejects.iter().sum()
+    }
+
+    fn count(&mut self, batch: &Batch) {
+        self.records += batch.records;
+        self.irrelevant += batch.irrelevant;
+        for (total, beyond) in self.rejects.iter_mut().zip(batch.rejects_beyond) {
+            *total += beyond;
+        }
+        batch.rejects.iter().for_each(|reject| self.refuse(reject));
+        for &(_, time) in &batch.times {
+            let (first, last) = self.span.unwrap_or((time, time));
+            self.span = Some((first.min(time), last.max(time)));
+        }
+    }
+
+    fn refuse(&mut self, reject: &Reject) {
+        self.rejects[reject.reason as usize] += 1;
+        if self.examples.len() < REJECTS_SHOWN_MAX {
+            self.examples.push(reject.clone());
+        }
+    }
 }
 
 /// Refusals whose time is kept for the report, per resource.
@@ -52,9 +100,7 @@ impl Report {
     }
 
     fn count(&mut self, source: &str, batch: &Batch) {
-        let of_source = self.sources.entry(source.to_owned()).or_default();
-        of_source.0 += batch.records;
-        of_source.1 += batch.rejects.len() as u64 + batch.rejects_beyond.iter().sum::<u64>();
+        self.sources.entry(source.to_owned()).or_default().count(batch);
         self.records += batch.records;
         self.bytes += batch.bytes;
         self.irrelevant += batch.irrelevant;
@@ -70,10 +116,11 @@ impl Report {
     /// The sources of which nothing came, each as a sentence.
     pub fn useless_sources(&self) -> Vec<String> {
         let mut sentences = Vec::new();
-        for (source, &(records, rejected)) in &self.sources {
+        for (source, read) in &self.sources {
+            let records = read.records;
             if records == 0 {
                 sentences.push(format!("source `{source}`: no records; is it the right file?"));
-            } else if records == rejected {
+            } else if records == read.rejected() {
                 sentences.push(format!(
                     "source `{source}`: none of {records} records could be used; is it the right file, and its `format`?"
                 ));
@@ -105,27 +152,40 @@ fn refused_resource<'a>(tick: &'a Tick, row: &Row) -> Option<&'a str> {
     (sessions.event(index) == SessionEvent::Refused && at_limit).then(|| sessions.resource(index))
 }
 
-/// Judges the configuration's files from their beginning to their end.
-///
-/// `on_transition` is called for each transition as it is decided, with the event time at which
-/// it could be decided; `on_tick` after each tick.
+/// Judges the configuration's files from their beginning to their end, and warns of sources of
+/// which nothing came. The call is that of [`judge`].
 pub fn replay(
     config: &Config,
-    mut on_transition: impl FnMut(&Transition, Time) -> anyhow::Result<()>,
-    mut on_tick: impl FnMut(&Tick, &Judge) -> anyhow::Result<()>,
+    on_step: impl FnMut(&Tick, &Judge, Step, Time) -> anyhow::Result<()>,
 ) -> anyhow::Result<Report> {
-    let files = feed::file_partitions(config);
-    let settings = config.settings();
+    let mut feeds = Vec::new();
+    for file in feed::file_partitions(config) {
+        feeds.push(feed::open(&file)?);
+    }
+    let report = judge(config.settings(), &feeds, on_step)?;
+    for sentence in report.useless_sources() {
+        tracing::warn!("{sentence}");
+    }
+    Ok(report)
+}
+
+/// Judges what the feeds bring, to their end.
+///
+/// `on_step` is called after each tick with the tick, the judge, what it decided, and the event
+/// time at which that could be decided.
+pub fn judge(
+    settings: Settings,
+    feeds: &[Feed],
+    mut on_step: impl FnMut(&Tick, &Judge, Step, Time) -> anyhow::Result<()>,
+) -> anyhow::Result<Report> {
     let mut merge = Merge::new(settings.correct_within);
     let mut judge = Judge::new(settings);
-    let mut feeds = BTreeMap::new();
     let mut report = Report::default();
-    for file in &files {
-        report.sources.entry(file.source.clone()).or_default();
-        merge.add(file.id, feed::partition_settings(&file.config), 0);
-        feeds.insert(file.id, feed::spawn(file, 0)?);
+    for feed in feeds {
+        report.sources.entry(feed.source.clone()).or_default();
+        merge.add(feed.id, feed.settings, 0);
     }
-    let delay = files.iter().map(|file| file.config.reorder).max().unwrap_or_default();
+    let delay = feeds.iter().map(|feed| feed.settings.reorder).max().unwrap_or_default();
     let mut progress = Progress::start();
     loop {
         while let Some(tick) = merge.next_tick() {
@@ -135,17 +195,17 @@ pub fn replay(
             if !step.transitions.is_empty() {
                 progress.clear();
             }
-            for transition in &step.transitions {
-                on_transition(transition, decided_at(&tick, delay))?;
-            }
-            on_tick(&tick, &judge)?;
+            report.threshold.observe(tick.second, judge.totals());
+            on_step(&tick, &judge, step, decided_at(&tick, delay))?;
         }
         let waiting = merge.waiting_for();
         if waiting.is_empty() {
             break;
         }
         for partition in waiting {
-            read_on(partition, &files, &mut feeds, &mut merge, &mut report)?;
+            let feed = feeds.iter().find(|feed| feed.id == partition);
+            let feed = feed.expect("the merge knows the partitions that were added");
+            read_on(feed, &mut merge, &mut report)?;
         }
         progress.show(report.records);
     }
@@ -153,12 +213,14 @@ pub fn replay(
     let rejects = merge.take_rejects();
     for reject in &rejects.kept {
         report.rejects[reject.reason as usize] += 1;
+        let feed = feeds.iter().find(|feed| feed.id == reject.partition);
+        let source = feed.and_then(|feed| report.sources.get_mut(&feed.source));
+        if let Some(source) = source {
+            source.refuse(reject);
+        }
     }
     for (total, beyond) in report.rejects.iter_mut().zip(rejects.beyond) {
         *total += beyond;
-    }
-    for sentence in report.useless_sources() {
-        tracing::warn!("{sentence}");
     }
     Ok(report)
 }
@@ -168,23 +230,14 @@ fn decided_at(tick: &Tick, delay: Duration) -> Time {
     tick.second.end().plus(delay)
 }
 
-fn read_on(
-    partition: PartitionId,
-    files: &[FilePartition],
-    feeds: &mut BTreeMap<PartitionId, Receiver<anyhow::Result<Batch>>>,
-    merge: &mut Merge,
-    report: &mut Report,
-) -> anyhow::Result<()> {
-    let feed = feeds.get(&partition).expect("the merge knows the partitions that were added");
-    match feed.recv() {
+fn read_on(feed: &Feed, merge: &mut Merge, report: &mut Report) -> anyhow::Result<()> {
+    match feed.batches.recv() {
         Ok(batch) => {
-            let file = files.iter().find(|file| file.id == partition);
-            let source = file.map_or("?", |file| file.source.as_str());
-            let batch = batch.with_context(|| format!("source `{source}`"))?;
-            report.count(source, &batch);
+            let batch = batch.with_context(|| format!("source `{}`", feed.source))?;
+            report.count(&feed.source, &batch);
             merge.push(batch);
         }
-        Err(_ended) => merge.finish(partition),
+        Err(_ended) => merge.finish(feed.id),
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ mod follow;
 mod gauges;
 mod judge;
 mod kafka;
+mod refusals;
 mod sinks;
 
 use std::collections::BTreeMap;
@@ -14,17 +15,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use plimsoll_console::{Health, State};
+use plimsoll_console::{Health, Pipeline, Sources, State, Watched};
 use plimsoll_ingest::merge::PartitionSettings;
 use plimsoll_model::PartitionId;
 use plimsoll_store::{Options, Store};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock;
 use crate::config::Config;
 use crate::engine::{Definition, Engine, SharedStore, locked};
 use crate::plan::{Planner, Route};
+use crate::service::ServiceManager;
+use crate::{clock, feed};
 
 pub use judge::Event;
 
@@ -38,6 +40,7 @@ pub async fn run(config: Config, cancel: CancellationToken) -> anyhow::Result<()
     let store: SharedStore = Arc::new(std::sync::Mutex::new(store));
     let health = Health::default();
     health.set(judge::JUDGE, State::Starting);
+    health.set(judge::STORE, State::Ok);
     let wake = Arc::new(Notify::new());
     let listener = tokio::net::TcpListener::bind(config.listen).await.with_context(|| {
         format!("cannot listen on `{}`: choose another `listen`", config.listen)
@@ -52,15 +55,25 @@ pub async fn run(config: Config, cancel: CancellationToken) -> anyhow::Result<()
         config: config.hash(),
     };
     let mut tasks = tokio::task::JoinSet::new();
-    let console = plimsoll_console::serve(
-        listener,
-        health.clone(),
-        move || prometheus.render(),
-        version,
-        cancel.clone(),
-    );
+    let watched = Watched::new();
+    let shown = Arc::clone(&store);
+    let snapshots = move || locked(&shown).snapshot();
+    let pipeline = Pipeline::new(config.name.clone(), snapshots, watched.clone());
+    let metrics = move || prometheus.render();
+    let sources = Sources::new(health.clone(), metrics, version, vec![pipeline]);
+    let console = plimsoll_console::serve(listener, sources, cancel.clone());
     tasks.spawn(async move { Ok(console.await?) });
-    for sink in sinks::open(&config)? {
+    for source in kafka::dependency(&config)
+        .into_iter()
+        .chain(feed::file_partitions(&config).iter().filter_map(follow::dependency))
+    {
+        health.set(&source, State::Starting);
+    }
+    let sinks = sinks::open(&config)?;
+    for sink in &sinks {
+        health.set(sink.name(), sinks::first_state(sink));
+    }
+    for sink in sinks {
         let outlet = sinks::Outlet {
             sink,
             store: Arc::clone(&store),
@@ -72,13 +85,25 @@ pub async fn run(config: Config, cancel: CancellationToken) -> anyhow::Result<()
     let judge = judge::Judging {
         store: Arc::clone(&store),
         health: health.clone(),
+        watched,
         wake,
         cancel: cancel.clone(),
     };
-    let judged = tokio::task::spawn_blocking(move || judge::judge(&config, judge));
+    let manager = ServiceManager::of_environment();
+    manager.ready(&config.name);
+    tasks.spawn(manager.accompany(health.clone(), cancel.clone()));
+    let mut judged = tokio::task::spawn_blocking(move || judge::judge(&config, judge));
     let outcome = tokio::select! {
-        outcome = judged => outcome.context("the judge's thread ended")?,
-        Some(ended) = tasks.join_next() => ended.context("a task ended")?,
+        outcome = &mut judged => outcome.context("the judge's thread ended")?,
+        Some(ended) = tasks.join_next() => {
+            health.drain();
+            cancel.cancel();
+            let judged = tokio::time::timeout(STOP_WITHIN, judged).await;
+            let judged = judged
+                .with_context(|| format!("the judge did not end in {} s", STOP_WITHIN.as_secs()))?
+                .context("the judge's thread ended")?;
+            ended.context("a task ended")?.and(judged)
+        }
     };
     health.drain();
     cancel.cancel();

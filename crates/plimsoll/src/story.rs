@@ -8,13 +8,24 @@ use std::time::Duration;
 use plimsoll_model::{Change, IncidentId, RejectReason, Severity, Time, Transition};
 
 use crate::replay::Report;
+use crate::threshold::THRESHOLD;
 
 /// One incident of a replay: its first transition, its first page, its last transition.
 #[derive(Clone, Debug)]
-struct Told {
-    opened: Transition,
-    paged: Option<Transition>,
-    last: Transition,
+pub struct Told {
+    /// As it opened.
+    pub opened: Transition,
+    /// When it first was a page, if it ever was.
+    pub paged: Option<Transition>,
+    /// The last that was said of it.
+    pub last: Transition,
+}
+
+impl Told {
+    /// What people would have heard first: the page, or else the opening.
+    pub fn first(&self) -> &Transition {
+        self.paged.as_ref().unwrap_or(&self.opened)
+    }
 }
 
 /// Collects transitions and tells them.
@@ -44,6 +55,11 @@ impl Story {
         self.incidents.values().filter(|told| told.paged.is_some()).count()
     }
 
+    /// The incidents, in the order of their opening.
+    pub fn incidents(&self) -> impl ExactSizeIterator<Item = &Told> {
+        self.incidents.values()
+    }
+
     /// The story of one pipeline, several lines.
     pub fn text(&self, pipeline: &str, report: &Report, took: Duration) -> String {
         let mut text = String::new();
@@ -65,8 +81,9 @@ impl Story {
         text
     }
 
-    fn tell(&self, told: &Told, report: &Report, text: &mut String) {
-        let first = told.paged.as_ref().unwrap_or(&told.opened);
+    /// One incident: whom it names, what to do, how long before the first refusal, how it ended.
+    pub fn tell(&self, told: &Told, report: &Report, text: &mut String) {
+        let first = told.first();
         let severity = first.severity_peak.name().to_uppercase();
         let finding = &first.finding;
         let _ = writeln!(text, "  {severity} {}  {}", first.as_of, first.headline);
@@ -79,6 +96,7 @@ impl Story {
             }
             None => writeln!(text, "    no refusal followed"),
         };
+        let _ = writeln!(text, "    {}", threshold(first, report));
         let _ = match told.last.change {
             Change::Resolved => {
                 writeln!(text, "    resolved {} ({})", told.last.as_of, told.last.reason.name())
@@ -92,6 +110,27 @@ fn lead(said: Time, refusal: Time) -> String {
     let seconds = refusal.micros_since(said) / 1_000_000;
     let (amount, side) = (seconds.abs(), if seconds >= 0 { "before" } else { "after" });
     format!("this was said {} {side} it", duration(amount))
+}
+
+/// What an alarm at nine tenths of the limit would have said of the same incident, and how often
+/// it had cried before.
+fn threshold(first: &Transition, report: &Report) -> String {
+    let percent = (THRESHOLD * 100.0) as u32;
+    let (resource, since) = (&first.finding.resource, first.finding.since);
+    let said = match report.threshold.after(resource, since) {
+        Some(raised) => {
+            let seconds = raised.since(first.as_of);
+            let side = if seconds >= 0 { "later" } else { "earlier" };
+            let amount = duration(seconds.abs());
+            format!("a {percent} % threshold would have said so {amount} {side}, naming nobody")
+        }
+        None => format!("a {percent} % threshold would have said nothing"),
+    };
+    match report.threshold.before(resource, since) {
+        0 => said,
+        1 => format!("{said}; it had cried once before"),
+        count => format!("{said}; it had cried {count} times before"),
+    }
 }
 
 fn duration(seconds: i64) -> String {

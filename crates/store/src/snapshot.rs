@@ -62,6 +62,11 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// The name of the pipeline; `None` if nothing was ever stored.
+    pub fn pipeline(&self) -> Result<Option<String>, Error> {
+        self.single(meta::PIPELINE)
+    }
+
     /// What a restart would begin with.
     pub fn recover(&self) -> Result<Recovered, Error> {
         let checkpoint: Option<Checkpoint> = self.single(meta::CHECKPOINT)?;

@@ -1,9 +1,13 @@
 //! The console over real sockets.
 
+#![allow(clippy::unwrap_used, reason = "a test says what failed by panicking")]
+
+mod api;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use plimsoll_console::{Error, Health, State, Version, serve, server};
+use plimsoll_console::{Error, Health, Sources, State, Version, serve, server};
 use plimsoll_model::Time;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -17,10 +21,16 @@ struct Server {
     task: JoinHandle<Result<(), Error>>,
 }
 
-async fn start() -> Server {
+async fn start(health: Health, sources: Sources) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback works");
     let address = listener.local_addr().expect("loopback works");
-    let (health, cancel) = (Health::new(), CancellationToken::new());
+    let cancel = CancellationToken::new();
+    let task = tokio::spawn(serve(listener, sources, cancel.clone()));
+    Server { address, health, cancel, task }
+}
+
+/// A console without pipelines.
+async fn start_bare() -> Server {
     let version = Version {
         version: "0.1.0".into(),
         commit: None,
@@ -28,8 +38,8 @@ async fn start() -> Server {
         config: "abc".into(),
     };
     let metrics = || "plimsoll_build_info 1\n".to_owned();
-    let task = tokio::spawn(serve(listener, health.clone(), metrics, version, cancel.clone()));
-    Server { address, health, cancel, task }
+    let health = Health::new();
+    start(health.clone(), Sources::new(health, metrics, version, Vec::new())).await
 }
 
 impl Server {
@@ -58,7 +68,7 @@ fn answers(answer: &str, status: &str, part: &str) {
 
 #[tokio::test]
 async fn each_address_answers() {
-    let server = start().await;
+    let server = start_bare().await;
     answers(&server.get("/livez").await, "200", "ok");
     answers(
         &server.get("/readyz").await,
@@ -78,7 +88,7 @@ async fn each_address_answers() {
 
 #[tokio::test]
 async fn readiness_says_which_dependency_fails() {
-    let server = start().await;
+    let server = start_bare().await;
     let since = Time::from_seconds(1_700_000_000);
     server.health.set("kafka", State::Failing { error: "127.0.0.1:9092 refused".into(), since });
     answers(
@@ -94,7 +104,7 @@ async fn readiness_says_which_dependency_fails() {
 
 #[tokio::test]
 async fn every_answer_forbids_interpretation() {
-    let server = start().await;
+    let server = start_bare().await;
     for path in ["/livez", "/nothing"] {
         let answer = server.get(path).await;
         assert!(answer.contains("x-content-type-options: nosniff"), "{answer}");
@@ -104,7 +114,7 @@ async fn every_answer_forbids_interpretation() {
 
 #[tokio::test]
 async fn nothing_can_be_changed() {
-    let server = start().await;
+    let server = start_bare().await;
     for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
         let request = format!(
             "{method} /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -120,7 +130,7 @@ async fn nothing_can_be_changed() {
 
 #[tokio::test]
 async fn a_page_that_rebinds_its_name_is_turned_away() {
-    let server = start().await;
+    let server = start_bare().await;
     for host in
         ["Host: evil.example", "Host: 10.0.0.1:80", "X: y", "Host: localhost\r\nHost: evil.example"]
     {
@@ -134,7 +144,7 @@ async fn a_page_that_rebinds_its_name_is_turned_away() {
 
 #[tokio::test]
 async fn headers_without_end_are_refused() {
-    let server = start().await;
+    let server = start_bare().await;
     let long = "a".repeat(2 * server::HEADER_BYTES_MAX);
     let request = format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {long}\r\n\r\n");
     answers(&server.send(&request).await, "431", "");
@@ -145,7 +155,7 @@ async fn headers_without_end_are_refused() {
 #[tokio::test]
 async fn a_silent_crowd_does_not_shut_out_the_next_client_for_ever() {
     tokio::time::pause();
-    let server = start().await;
+    let server = start_bare().await;
     let mut crowd = Vec::new();
     for _ in 0..server::CONNECTIONS_MAX {
         crowd.push(TcpStream::connect(server.address).await.unwrap());
@@ -156,14 +166,14 @@ async fn a_silent_crowd_does_not_shut_out_the_next_client_for_ever() {
 #[tokio::test]
 async fn an_address_open_to_others_is_refused() {
     let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
-    let served =
-        serve(listener, Health::new(), String::new, Version::default(), CancellationToken::new());
+    let sources = Sources::new(Health::new(), String::new, Version::default(), Vec::new());
+    let served = serve(listener, sources, CancellationToken::new());
     assert!(matches!(served.await, Err(Error::NotLoopback(_))));
 }
 
 #[tokio::test]
 async fn cancelling_ends_the_server_though_a_client_stays() {
-    let server = start().await;
+    let server = start_bare().await;
     let _idle = TcpStream::connect(server.address).await.unwrap();
     answers(&server.get("/livez").await, "200", "ok");
     server.cancel.cancel();

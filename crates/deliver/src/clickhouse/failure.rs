@@ -18,7 +18,7 @@ const ACCOUNT_CODES: [u32; 5] = [192, 193, 194, 497, 516];
 /// `error` with the server's place and what to do about it, and without the password even if the
 /// server repeats it.
 pub(super) fn worded(place: &str, error: &ClientError, password: Option<&Secret>) -> Error {
-    let message = error.to_string();
+    let message = with_causes(error);
     let message = match password {
         Some(password) => password.redact(&message),
         None => message,
@@ -35,8 +35,31 @@ pub(super) fn worded(place: &str, error: &ClientError, password: Option<&Secret>
         Some(code) if ACCOUNT_CODES.contains(&code) => {
             Error::Config(format!("{said}; check `user`, `password` and what they may do"))
         }
+        // Why a certificate is refused is known only as text.
+        _ if message.contains("UnknownIssuer") => Error::Config(format!(
+            "{said}; nobody who is trusted has signed the server's certificate: name its authority \
+             in `ca`"
+        )),
+        _ if message.contains("invalid peer certificate") => {
+            Error::Config(format!("{said}; check `url` and the server's certificate"))
+        }
         _ => Error::Unavailable(said),
     }
+}
+
+/// An error with its causes, in one line.
+fn with_causes(error: &ClientError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let said = error.to_string();
+        // Some errors repeat their cause, others hide it.
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = error.source();
+    }
+    text
 }
 
 /// The number in `Code: 60. DB::Exception: …`.

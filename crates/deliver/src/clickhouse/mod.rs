@@ -11,17 +11,33 @@ use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use clickhouse::{Client, Compression, Row, RowWrite};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
 use plimsoll_model::evidence::Table;
 use plimsoll_model::{Delivery, Outcome, Payload};
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{Error, Secret, address};
+use crate::{Error, Secret, address, trust};
 use evidence::Block;
 use rows::IncidentRow;
 
 pub use migrate::Applied;
+
+/// Reads nothing, but needs the account and every table that a delivery is written to.
+const PROBE: &str = "SELECT 1 FROM pane_rows LIMIT 0 UNION ALL \
+                     SELECT 1 FROM sample_rows LIMIT 0 UNION ALL \
+                     SELECT 1 FROM life_rows LIMIT 0 UNION ALL \
+                     SELECT 1 FROM session_rows LIMIT 0 UNION ALL \
+                     SELECT 1 FROM incident_event_rows LIMIT 0 UNION ALL \
+                     SELECT 1 FROM incident_rows LIMIT 0";
+
+/// How often a connection without traffic is tested.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// How long a connection is kept for the next exchange. ClickHouse closes it after 3 s by default.
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How much later than `timeout` an exchange is cut off from outside. An insert runs in a task
 /// of the client's, which ends only if the client's own limit, `timeout`, passes first.
@@ -42,6 +58,10 @@ pub struct ClickHouseConfig {
     /// Its password.
     #[serde(default)]
     pub password: Option<Secret>,
+    /// PEM certificates of the authorities that may have signed the server's; Mozilla's if there
+    /// is none.
+    #[serde(default)]
+    pub ca: Option<String>,
     /// How long one delivery may take, all its tables and answers included.
     #[serde(default = "default_timeout")]
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
@@ -68,6 +88,7 @@ impl ClickHouseConfig {
             database: default_database(),
             user: default_user(),
             password: None,
+            ca: None,
             timeout: default_timeout(),
         }
     }
@@ -103,7 +124,7 @@ impl ClickHouse {
             return Err(Error::Config(format!("`timeout` of sink `{name}` must be above zero")));
         }
         // Blocks are a few kilobytes, so compressing them is not worth a setting.
-        let mut server = Client::default()
+        let mut server = client(config.ca.as_deref())?
             .with_url(url.as_str())
             .with_compression(Compression::None)
             .with_product_info("plimsoll", env!("CARGO_PKG_VERSION"))
@@ -130,6 +151,11 @@ impl ClickHouse {
     /// The server's version, if it answers.
     pub async fn ping(&self) -> Result<String, Error> {
         self.within(self.server.query_raw("SELECT version()").fetch_one::<String>()).await
+    }
+
+    /// Whether the server answers, knows the account, and has the tables.
+    pub async fn probe(&self) -> Result<(), Error> {
+        self.within(self.tables.query_raw(PROBE).execute()).await
     }
 
     /// Creates what is missing of the database and its tables, in the order of the files in
@@ -271,6 +297,20 @@ fn ours_alone(key: &str, table: &str, rows: &[u8]) -> [(&'static str, String); 3
         ("insert_deduplicate", "1".to_owned()),
         ("insert_deduplication_token", token(key, table, rows)),
     ]
+}
+
+/// A client with the HTTP that it brings, but with our choice of authorities.
+fn client(ca: Option<&str>) -> Result<Client, Error> {
+    let mut tcp = HttpConnector::new();
+    tcp.set_keepalive(Some(KEEPALIVE));
+    tcp.enforce_http(false);
+    let tls = hyper_rustls::HttpsConnectorBuilder::new()
+        .with_tls_config(trust::tls(ca)?)
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(tcp);
+    let mut http = hyper_util::client::legacy::Client::builder(TokioExecutor::new());
+    Ok(Client::with_http_client(http.pool_idle_timeout(POOL_IDLE_TIMEOUT).build(tls)))
 }
 
 /// The name of a block at the server. A digest of its rows is part of it, so that two blocks that

@@ -7,6 +7,9 @@ mod deliveries;
 mod page;
 mod real;
 
+#[path = "../../../plimsoll/tests/parts/certificate.rs"]
+mod certificate;
+#[allow(dead_code, reason = "other test binaries use what this one does not")]
 #[path = "../../../plimsoll/tests/parts/clickhouse.rs"]
 mod clickhouse;
 #[allow(dead_code, reason = "the whole-program tests use the rest of it")]

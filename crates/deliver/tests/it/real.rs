@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use plimsoll_deliver::{ClickHouse, ClickHouseConfig, Error};
+use plimsoll_deliver::{ClickHouse, ClickHouseConfig, Error, Secret};
 use plimsoll_model::evidence::Table;
 use plimsoll_model::{Change, Interval, Outcome, Time};
 
-use crate::clickhouse::{ClickHouseFault, ClickHousePart};
+use crate::clickhouse::{ACCOUNT, ClickHouseFault, ClickHousePart};
 use crate::deliveries;
 
 fn sink(part: &ClickHousePart) -> ClickHouse {
@@ -98,7 +98,7 @@ fn rows_come_back_by_sql_and_a_repetition_adds_none() {
          2024-03-11 15:12:00.000000\t2024-03-11 15:12:01.000000\tservice.name issuer\t\
          service.name\tissuer\t160\t197\t2.5\t2024-03-11 15:21:00.000000\t\
          2024-03-11 15:29:00.000000\t2.14\t2024-03-11 14:58:00.000000\t\
-         ['3 sessions are older than the log']\t1\t\\N\n"
+         ['3 sessions are older than the log']\ttrue\t\\N\n"
     );
     let level = "SELECT pane, sum(held) FROM plimsoll.panes \
                  WHERE pipeline = 'issuance' GROUP BY pane ORDER BY pane";
@@ -120,7 +120,7 @@ fn rows_come_back_by_sql_and_a_repetition_adds_none() {
     repeated.key = "block-1 after the window has passed".into();
     assert_accepted(&runtime.block_on(sink.deliver(&repeated, &evidence)));
     let state = "SELECT sequence, change, is_open, resolved_at FROM plimsoll.incidents";
-    assert_eq!(part.query(state), "3\tresolved\t0\t2024-03-11 15:14:00.000000\n");
+    assert_eq!(part.query(state), "3\tresolved\tfalse\t2024-03-11 15:14:00.000000\n");
     let events = "SELECT sequence, change FROM plimsoll.incident_events ORDER BY sequence";
     assert_eq!(part.query(events), "1\topened\n2\tupdated\n3\tresolved\n");
     assert_eq!(part.query("SELECT count() FROM plimsoll.panes"), "4\n");
@@ -212,4 +212,51 @@ fn what_can_never_be_written_is_refused() {
     let proof = deliveries::evidence();
     let outcome = runtime.block_on(sink.deliver(&rows, &proof));
     assert!(matches!(outcome, Outcome::Refused { .. }), "{outcome:?}");
+}
+
+#[test]
+fn tls_and_the_account_are_checked_and_each_failure_says_what_to_do() {
+    let (part, ca) = ClickHousePart::secured();
+    let runtime = runtime();
+    let mut config = ClickHouseConfig::new(part.tls_url());
+    config.user = ACCOUNT.0.to_owned();
+    config.password = Some(Secret::new(ACCOUNT.1));
+    config.ca = Some(ca);
+    let open = |config: &ClickHouseConfig| ClickHouse::new("history", config.clone()).unwrap();
+    let refused = |config: &ClickHouseConfig| {
+        let error = runtime.block_on(open(config).ping()).unwrap_err();
+        assert!(matches!(error, Error::Config(_)), "{error:?}");
+        error.to_string()
+    };
+
+    let sink = open(&config);
+    let error = runtime.block_on(sink.probe()).unwrap_err();
+    assert!(error.to_string().contains("run `plimsoll clickhouse migrate`"), "{error}");
+    runtime.block_on(sink.migrate(false)).unwrap();
+    runtime.block_on(sink.probe()).unwrap();
+    let opened = deliveries::transition(1, Change::Opened);
+    let delivery = deliveries::rows("block-1", &[opened], &[]);
+    assert_accepted(&runtime.block_on(sink.deliver(&delivery, &[])));
+    assert_eq!(part.query("SELECT count() FROM plimsoll.incident_event_rows"), "1\n");
+
+    // A wrong password can be corrected at the server, so the rows wait.
+    let mut wrong = config.clone();
+    wrong.password = Some(Secret::new("wrong-password"));
+    let error = refused(&wrong);
+    assert!(error.contains("Authentication failed"), "{error}");
+    assert!(error.contains("check `user`, `password`"), "{error}");
+    assert!(!error.contains("wrong-password"), "{error}");
+    let waits = later(runtime.block_on(open(&wrong).deliver(&delivery, &[])));
+    assert!(waits.contains("check `user`, `password`"), "{waits}");
+
+    let mut stranger = config.clone();
+    stranger.ca = None;
+    let error = refused(&stranger);
+    assert!(error.contains("invalid peer certificate: UnknownIssuer"), "{error}");
+    assert!(error.contains("name its authority in `ca`"), "{error}");
+
+    let mut other = config;
+    other.url = other.url.replace("127.0.0.1", "localhost");
+    let error = refused(&other);
+    assert!(error.contains("check `url` and the server's certificate"), "{error}");
 }

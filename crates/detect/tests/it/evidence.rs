@@ -91,3 +91,23 @@ fn a_thousand_holders_are_told_in_a_bounded_number_of_rows() {
     assert!(holders.len() <= EVIDENCE_HOLDERS_MAX + 1, "{}", holders.len());
     assert!(evidence.len() <= EVIDENCE_ROWS_MAX);
 }
+
+#[test]
+fn a_holder_that_is_told_apart_later_is_not_counted_twice() {
+    // 24 holders of 30 units are told apart at first; `late` is among the rest, and grows.
+    let mut script = "0 open l.0 late;".to_owned();
+    for session in 0..24 * 30 {
+        script += &format!("{} open a.{session} app-{};", session % 50, session % 24);
+    }
+    script += "60 refuse - web limit;";
+    for session in 1..40 {
+        script += &format!("{} open l.{session} late;", 70 + session);
+    }
+    let steps = judged(&(script + "115 refuse - web limit"), 500);
+    let rows: Vec<_> = steps.iter().flat_map(|step| &step.evidence.panes).collect();
+    let told = steps.iter().map(|step| step.transitions[0].change).collect::<Vec<_>>();
+    assert_eq!(told, [Change::Opened, Change::Resolved]);
+    // Before the refusal at 115 says anew what the rest holds.
+    let before = rows.into_iter().filter(|row| row.pane.0 < START + 110);
+    assert_eq!(level(before), 24 * 30 + 40);
+}

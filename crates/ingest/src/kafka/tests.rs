@@ -8,7 +8,7 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 
 use super::{KafkaEvent, KafkaSettings, KafkaSource, StartOffset};
-use crate::{Error, RawRecord};
+use crate::{Error, Parser, RawRecord};
 
 const A: PartitionId = PartitionId::new(0, 0);
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -86,6 +86,41 @@ fn check(compression: &str, start: StartOffset, expected: &[i64]) {
 #[test]
 fn reads_everything_and_says_that_it_is_at_the_end() {
     check("none", StartOffset::Beginning, &[0, 1, 2]);
+}
+
+#[test]
+fn a_record_without_payload_says_nothing_and_is_no_reject() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("logs", 1, 1).unwrap();
+    let producer: ThreadedProducer<DefaultProducerContext> =
+        ClientConfig::new().set("bootstrap.servers", cluster.bootstrap_servers()).create().unwrap();
+    let tombstone: BaseRecord<'_, str, str> = BaseRecord::to("logs").partition(0).key("a");
+    producer.send(tombstone).unwrap();
+    producer.flush(PATIENCE).unwrap();
+    let mut source = KafkaSource::open(&settings(cluster.bootstrap_servers())).unwrap();
+    source.assign(vec![("logs".to_owned(), 0, A, StartOffset::Beginning)]).unwrap();
+    let events = poll_until(&mut source, is_at_end);
+    let KafkaEvent::Batch(raw) = &events[0] else { panic!("{events:?}") };
+    let config = r#"{"kafka": "logs", "format": "postgres_jsonlog", "resource": "r"}"#;
+    let batch = Parser::new("db", &serde_json::from_str(config).unwrap()).unwrap().parse(raw);
+    assert_eq!((batch.records, batch.irrelevant, batch.next_offset), (1, 1, 1));
+    assert_eq!(batch.rejects, []);
+}
+
+#[test]
+fn a_partition_that_is_assigned_later_does_not_disturb_the_others() {
+    const B: PartitionId = PartitionId::new(0, 1);
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("logs", 2, 1).unwrap();
+    produce(&cluster.bootstrap_servers(), "none", &["a"]);
+    let mut source = KafkaSource::open(&settings(cluster.bootstrap_servers())).unwrap();
+    source.assign(vec![("logs".to_owned(), 0, A, StartOffset::Beginning)]).unwrap();
+    assert_eq!(texts(&poll_until(&mut source, is_at_end)), [(0, "a".to_owned())]);
+    source.assign_more(vec![("logs".to_owned(), 1, B, StartOffset::Beginning)]).unwrap();
+    let is_other_at_end = |event: &KafkaEvent| matches!(event, KafkaEvent::AtEnd(B, _));
+    assert_eq!(texts(&poll_until(&mut source, is_other_at_end)), []);
+    produce(&cluster.bootstrap_servers(), "none", &["b"]);
+    assert_eq!(texts(&poll_until(&mut source, is_at_end)), [(1, "b".to_owned())]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Context events of a mapped record.
 
-use plimsoll_model::lives::{LifeEvent, LifeRow};
+use plimsoll_model::lives::{EndCause, LifeEvent, LifeRow};
 use plimsoll_model::{Dimension, Holder};
 
 use super::Place;
@@ -20,6 +20,8 @@ pub(super) fn canonical_context() -> MapConfig {
             event: Some("event".into()),
             value: Some("value".into()),
             note: Some("note".into()),
+            cause: Some("cause".into()),
+            predecessor: Some("predecessor".into()),
             ..ContextMap::default()
         }),
         ..MapConfig::default()
@@ -31,6 +33,9 @@ pub(super) struct ContextFields {
     event: EventField<LifeEvent>,
     value: Option<Slot>,
     note: Option<Slot>,
+    cause: Option<Slot>,
+    causes: Vec<(String, EndCause)>,
+    predecessor: Option<Slot>,
 }
 
 impl ContextFields {
@@ -45,6 +50,9 @@ impl ContextFields {
             event: EventField::new(&map.event, events, constant, closed, plan)?,
             value: plan.optional(&map.value),
             note: plan.optional(&map.note),
+            cause: plan.optional(&map.cause),
+            causes: listed(&map.causes),
+            predecessor: plan.optional(&map.predecessor),
         })
     }
 
@@ -70,6 +78,11 @@ impl ContextFields {
             at.resource()?;
         }
         let note = captured.optional_name(self.note)?;
+        let cause = match event {
+            LifeEvent::End => captured.optional_name(self.cause)?.map(|text| self.cause(&text)),
+            _ => None,
+        };
+        let predecessor = captured.optional_name(self.predecessor)?;
         rows.lives.append(&LifeRow {
             time: at.time,
             offset: at.offset,
@@ -77,9 +90,17 @@ impl ContextFields {
             resource: at.resource,
             value,
             note: note.as_deref(),
+            cause,
+            predecessor: predecessor.as_deref().filter(|_| event == LifeEvent::Start),
             holder,
         });
         Ok(Meaning::Used)
+    }
+
+    fn cause(&self, text: &str) -> EndCause {
+        let listed = self.causes.iter().find(|(value, _)| value == text);
+        let cause = listed.map(|(_, cause)| *cause).or_else(|| EndCause::from_name(text));
+        cause.unwrap_or_default()
     }
 
     fn missing_value(&self, captured: &Captured<'_>) -> Fault {

@@ -66,8 +66,16 @@ fn sample_value(measure: &Measure, captured: &Captured<'_>) -> Result<Option<f64
     let value = measure.unit.to_base(value);
     let problem = match measure.metric.as_str() {
         _ if !value.is_finite() => "is not a finite number",
-        metric::LIMIT if value < 1.0 => "is a limit below 1; leave it out where there is none",
+        metric::LIMIT | metric::LIMIT_AFTER_COLLECTION if value < 1.0 => {
+            "is a limit below 1; leave it out where there is none"
+        }
         metric::USED if value < 0.0 => "is a negative count",
+        metric::UPTIME if value < 0.0 => "is a negative uptime",
+        metric::MEMORY | metric::MEMORY_ANONYMOUS | metric::MEMORY_AFTER_COLLECTION
+            if value < 0.0 =>
+        {
+            "is a negative amount of memory"
+        }
         _ => return Ok(Some(value)),
     };
     Err(captured.bad_value(measure.field, problem))

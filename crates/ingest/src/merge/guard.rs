@@ -45,12 +45,21 @@ pub(super) struct Stamp {
 }
 
 /// What became of a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Fate {
     /// It is applied at this tick or at its own, whichever is later.
     Believed(Second),
     /// It was contradicted; the contradiction belongs to this tick.
     Future(Second),
+}
+
+impl Fate {
+    /// The first tick at which it can be.
+    pub fn tick(self) -> Second {
+        match self {
+            Fate::Believed(tick) | Fate::Future(tick) => tick,
+        }
+    }
 }
 
 /// Fates in the order in which they were decided.
@@ -90,6 +99,11 @@ impl Guard {
     /// The earliest time among the held records.
     pub fn first_held(&self) -> Option<Time> {
         self.held.iter().map(|stamp| stamp.time).min()
+    }
+
+    /// Whether the record at `offset` is held.
+    pub fn is_held(&self, offset: i64) -> bool {
+        self.held.iter().any(|stamp| stamp.offset == offset)
     }
 
     /// Looks at the next record. What is decided by it, about itself or about held records, is
@@ -143,8 +157,8 @@ impl Guard {
     }
 
     /// The clock has stopped for good: what is still held was never confirmed.
-    pub fn give_up(&mut self) {
-        self.held.clear();
+    pub fn give_up(&mut self, tick: Second, fates: &mut Fates) {
+        fates.extend(self.held.drain(..).map(|stamp| (stamp, Fate::Future(tick))));
     }
 
     fn reference(&self) -> Option<Time> {

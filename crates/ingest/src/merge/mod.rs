@@ -1,8 +1,8 @@
 //! Merge: the batches of all partitions become ticks of rows, in event time.
 //!
 //! The result is a function of what stands in the partitions and of the marks, never of how
-//! reading was cut into batches, how partitions interleaved, or when the program ran; see
-//! `docs/decisions/0001-time.md`. The merge knows no clock: who calls it says when a partition is
+//! reading was cut into batches, how partitions interleaved, when the program ran, or how often it
+//! died; see `docs/decisions/0001-time.md`. The merge knows no clock: who calls it says when a partition is
 //! idle, and writes the [`Mark`]s to the journal.
 
 mod buckets;
@@ -13,15 +13,15 @@ mod segment;
 mod state;
 #[cfg(test)]
 mod tests;
+mod verdicts;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_model::{Batch, Mark, PartitionId, Second, Tick, Time};
 
-use guard::Guard;
-use partition::{Clock, Gate, Partition};
+use partition::{Clock, Partition};
 pub use rejects::{REJECTS_MAX, Rejects};
 pub use state::MergeState;
 
@@ -70,9 +70,6 @@ pub struct Merge {
     advanced: Option<Second>,
     /// Where the clock starts if it is advanced before any row came.
     starts_at: Option<Second>,
-    decided_through: Option<Second>,
-    /// What the journal says about partitions that are not added yet.
-    recalled: BTreeMap<PartitionId, VecDeque<Gate>>,
     marks: Vec<Mark>,
     rejects: Rejects,
 }
@@ -89,8 +86,6 @@ impl Merge {
             last_row: None,
             advanced: None,
             starts_at: None,
-            decided_through: None,
-            recalled: BTreeMap::new(),
             marks: Vec::new(),
             rejects: Rejects::default(),
         }
@@ -101,12 +96,8 @@ impl Merge {
     /// It holds the clock until it is idle or finished, unless ticks have closed already: then it
     /// is like an idle one, and joins with its first record.
     pub fn add(&mut self, id: PartitionId, settings: PartitionSettings, start_offset: i64) {
-        let mut partition = Partition::new(id, settings, Guard::default(), start_offset);
-        if let Some(script) = self.recalled.remove(&id) {
-            partition.script = script;
-        } else if self.open.is_some() || self.decided_through.is_some() {
-            partition.leave();
-        }
+        let mut partition = Partition::new(id, settings, start_offset);
+        partition.away = self.open.is_some();
         self.partitions.entry(id).or_insert(partition);
     }
 
@@ -119,35 +110,27 @@ impl Merge {
         let clock = self.clock();
         let partition = self.partitions.get_mut(&batch.partition);
         let partition = partition.expect("a partition is added before it delivers");
-        partition.push(batch);
-        partition.catch_up(clock, &mut self.marks);
+        partition.push(clock, batch, &mut self.marks);
     }
 
     /// Nothing follows in this partition: it no longer holds the clock.
     pub fn finish(&mut self, id: PartitionId) {
         let clock = self.clock();
         if let Some(partition) = self.partitions.get_mut(&id) {
-            partition.ended = true;
-            partition.catch_up(clock, &mut self.marks);
+            partition.finish(clock);
         }
     }
 
     /// The next closed tick, with or without rows; `None` while it cannot close.
     pub fn next_tick(&mut self) -> Option<Tick> {
         loop {
-            self.catch_up();
-            // After a restart, what the clock had confirmed before is confirmed again.
-            if let Some(open) = self.open {
-                self.reach_clock(Second(open.0.saturating_sub(1)));
-            }
             let Some(limit) = self.limit() else {
                 self.give_up_if_done(None);
                 return None;
             };
             if self.open.is_none() {
                 self.open = self.start(limit);
-                // Who waited for this tick to rejoin may be what comes next, and a record that was
-                // believed only now may have moved the end.
+                // A record that was believed only now may have moved the end.
                 if self.open.is_some() || self.limit() != Some(limit) {
                     continue;
                 }
@@ -189,6 +172,11 @@ impl Merge {
         self.partitions.values().map(Partition::waiting_rows).sum()
     }
 
+    /// How far in event time the partition has come; `None` before its first record.
+    pub fn watermark(&self, id: PartitionId) -> Option<Time> {
+        self.partitions.get(&id)?.watermark()
+    }
+
     /// The partitions that must deliver, or be declared idle, before the next tick can close.
     pub fn waiting_for(&self) -> Vec<PartitionId> {
         let waiting = self.partitions.values().filter(|partition| self.is_waiting_for(partition));
@@ -198,26 +186,19 @@ impl Merge {
     /// The partition stands at its end and has been silent: it no longer holds the clock.
     /// `None` if it does not hold it anyway.
     pub fn idle(&mut self, id: PartitionId) -> Option<Mark> {
+        let clock = self.clock();
         let partition = self.partitions.get_mut(&id)?;
         let next_offset = partition.read_to;
-        partition.leave().then_some(Mark::Idle { partition: id, next_offset })
+        partition.leave(clock).then_some(Mark::Idle { partition: id, next_offset })
     }
 
     /// The partition has unread records but no progress: it no longer holds the clock.
-    /// `None` if it does not hold it anyway, or while [`Merge::is_recovering`]: what was decided
-    /// before a restart may need its records.
+    /// `None` if it does not hold it anyway.
     pub fn set_aside(&mut self, id: PartitionId) -> Option<Mark> {
-        if self.is_recovering() {
-            return None;
-        }
+        let clock = self.clock();
         let partition = self.partitions.get_mut(&id)?;
         let next_offset = partition.read_to;
-        partition.leave().then_some(Mark::SetAside { partition: id, next_offset })
-    }
-
-    /// Whether ticks are being done again that were decided before a restart.
-    pub fn is_recovering(&self) -> bool {
-        self.clock().is_recovering()
+        partition.leave(clock).then_some(Mark::SetAside { partition: id, next_offset })
     }
 
     /// Closes ticks through `until` although nothing was read, so that silence can be seen.
@@ -226,10 +207,13 @@ impl Merge {
         let is_held = self.partitions.values().any(Partition::holds);
         let is_closed = self.open.is_some_and(|open| until < open)
             || self.advanced.is_some_and(|advanced| until <= advanced);
-        if is_held || is_closed || self.is_recovering() {
+        if is_held || is_closed {
             return None;
         }
-        self.advance_to(until);
+        if self.open.is_none() {
+            self.starts_at = self.starts_at.or(Some(until));
+        }
+        self.advanced = self.advanced.max(Some(until));
         Some(Mark::Advance { until })
     }
 
@@ -247,7 +231,13 @@ impl Merge {
     /// Where the partition must be read again from if the state is saved now; `None` if it was
     /// never added.
     pub fn resume_offset(&self, id: PartitionId) -> Option<i64> {
-        self.partitions.get(&id).map(|partition| partition.resume().0)
+        self.partitions.get(&id).map(Partition::resume_offset)
+    }
+
+    /// Whether anything of the partition was read, in this life of the program or in one that
+    /// left a state: if not, it may be read from wherever one likes.
+    pub fn was_read(&self, id: PartitionId) -> bool {
+        self.partitions.get(&id).is_some_and(|partition| partition.judged_to > 0)
     }
 
     /// Whether every partition is finished and every tick was handed out.
@@ -263,25 +253,7 @@ impl Merge {
     }
 
     fn clock(&self) -> Clock {
-        Clock {
-            open: self.open,
-            decided_through: self.decided_through,
-            correct_within_us: self.correct_within_us,
-        }
-    }
-
-    fn catch_up(&mut self) {
-        let clock = self.clock();
-        for partition in self.partitions.values_mut().filter(|partition| partition.away) {
-            partition.catch_up(clock, &mut self.marks);
-        }
-    }
-
-    fn advance_to(&mut self, until: Second) {
-        if self.open.is_none() {
-            self.starts_at = self.starts_at.or(Some(until));
-        }
-        self.advanced = self.advanced.max(Some(until));
+        Clock { open: self.open, correct_within_us: self.correct_within_us }
     }
 
     /// The last tick that may close now.
@@ -299,16 +271,12 @@ impl Merge {
         if self.partitions.values().all(Partition::is_finished) {
             return self.end();
         }
-        let rejoining = self.partitions.values().filter_map(Partition::rejoins_at).max();
-        let rejoining = rejoining.map(|floor| Second(floor.0.saturating_sub(1)));
-        self.advanced.max(self.decided_through).max(rejoining)
+        self.advanced
     }
 
-    /// Where the clock stops when everything was read: the last event plus the largest `reorder`,
-    /// or where silence had led it before a restart.
+    /// Where the clock stops when everything was read: the last event plus the largest `reorder`.
     fn end(&self) -> Option<Second> {
-        let end = self.dated_end().or_else(|| end_of(self.partitions.values()));
-        end.max(self.decided_through)
+        self.dated_end().or_else(|| end_of(self.partitions.values()))
     }
 
     /// The end of everything that is not context, once all of it is finished and had a time.
@@ -319,23 +287,20 @@ impl Merge {
 
     /// The first tick, once it is certain that no earlier row follows.
     fn start(&mut self, limit: Second) -> Option<Second> {
-        // Before a restart the clock may have been started when more had been read than now.
         let starts_at = self.starts_at.filter(|at| *at <= limit);
         if let Some(at) = starts_at {
             self.reach_clock(at);
         }
-        // What an idle partition holds back may be what comes first.
-        if let Some(first) = self.first().filter(|first| *first <= limit) {
+        let is_over = self.partitions.values().all(Partition::is_finished);
+        if let Some(end) = if is_over { Some(limit) } else { self.dated_end() } {
+            // The end comes near what is held, also where nothing but context was before it.
+            self.reach_clock(end);
+        } else if let Some(first) = self.first().filter(|first| *first <= limit) {
+            // What an idle partition holds back may be what comes first.
             self.reach_clock(first);
-        } else if self.partitions.values().all(Partition::is_finished) {
-            // The end comes near what is held also where no row was before it.
-            self.reach_clock(limit);
         }
         let first = self.first().filter(|first| *first <= limit);
-        // If what was decided before a restart is gone, the clock goes on after it.
-        let is_held = self.partitions.values().any(Partition::holds);
-        let decided = self.decided_through.map(Second::next).filter(|_| !is_held);
-        [first, starts_at].into_iter().flatten().min().or(decided)
+        [first, starts_at].into_iter().flatten().min()
     }
 
     /// The first tick that has anything; context starts the clock only when it is alone.
@@ -374,7 +339,7 @@ impl Merge {
     fn skip(&self, closed: Second, limit: Second) -> Second {
         let mut next = limit.next();
         for partition in self.partitions.values() {
-            let stops = [partition.buckets.first(), partition.first_held(), partition.rejoins_at()];
+            let stops = [partition.buckets.first(), partition.first_held()];
             next = stops.into_iter().flatten().min().map_or(next, |stop| stop.min(next));
         }
         next.max(closed.next())
@@ -390,9 +355,9 @@ impl Merge {
 
     fn give_up_if_done(&mut self, end: Option<Second>) {
         if self.partitions.values().all(Partition::is_finished) {
-            let last = end.unwrap_or_default();
+            let (clock, last) = (self.clock(), end.unwrap_or_default());
             for partition in self.partitions.values_mut() {
-                partition.give_up(last, &mut self.rejects);
+                partition.give_up(clock, last, &mut self.rejects);
             }
         }
     }

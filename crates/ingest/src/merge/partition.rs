@@ -1,52 +1,41 @@
 //! One partition inside the merge.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use plimsoll_model::{Batch, Mark, PartitionId, RejectReason, Row, Second, Tick, Time};
-use serde::{Deserialize, Serialize};
 
 use super::PartitionSettings;
 use super::buckets::{Buckets, Refused};
 use super::guard::{Fate, Fates, Guard, Limits, Stamp};
 use super::rejects::Rejects;
-use super::segment::Segments;
-
-/// The offset at which a partition stopped holding the clock, and the tick at which it held it
-/// again; `None` while that has not been decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Gate {
-    pub offset: i64,
-    pub floor: Option<Second>,
-}
+use super::segment::{Cursor, Segments};
+use super::verdicts::Verdicts;
 
 /// What the clock looks like to a partition.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
     /// The first tick that is not closed; `None` before the first.
     pub open: Option<Second>,
-    /// Ticks through this one were decided in an earlier life of the program.
-    pub decided_through: Option<Second>,
     pub correct_within_us: i64,
 }
 
 impl Clock {
-    /// Whether ticks are still being done again that were decided before a restart.
-    pub fn is_recovering(&self) -> bool {
-        match (self.decided_through, self.open) {
-            (Some(decided), Some(open)) => open <= decided,
-            (decided, _) => decided.is_some(),
+    /// The same fate, at no tick that is closed.
+    fn not_closed(&self, fate: Fate) -> Fate {
+        match fate {
+            Fate::Believed(tick) => Fate::Believed(tick.max(self.floor())),
+            Fate::Future(tick) => Fate::Future(tick.max(self.floor())),
         }
     }
 
-    /// Whether a partition that rejoined at `floor` can do so now.
-    fn has_reached(&self, floor: Second) -> bool {
-        floor <= NO_TICK_CLOSED || self.open.is_some_and(|open| floor <= open)
+    /// The floor of a partition that rejoins now.
+    pub fn floor(&self) -> Second {
+        self.open.unwrap_or(NO_TICK_CLOSED)
     }
 }
 
 /// The floor of a partition that rejoined before any tick had closed: no floor at all.
-pub(super) const NO_TICK_CLOSED: Second = Time::EARLIEST.second();
+const NO_TICK_CLOSED: Second = Time::EARLIEST.second();
 
 #[derive(Debug)]
 pub(super) struct Partition {
@@ -56,27 +45,23 @@ pub(super) struct Partition {
     pub guard: Guard,
     /// The first offset that was not yet delivered.
     pub read_to: i64,
-    /// Does not hold the clock.
+    /// Records before this offset are judged already: after a restart it lies behind `read_to`.
+    pub judged_to: i64,
+    /// The clock does not wait for records that are not yet judged.
     pub away: bool,
-    /// The tick at which it will hold the clock again, if the journal says so.
-    rejoins_at: Option<Second>,
-    pub ended: bool,
+    /// Nor for those that must be read again.
+    lost: bool,
     finished: bool,
-    /// What the journal says about offsets not yet come to.
-    pub script: VecDeque<Gate>,
-    /// What was passed, as long as reading could begin again before it.
-    passed: Vec<Gate>,
+    pub verdicts: Verdicts,
     segments: Segments,
     pub buckets: Buckets,
     /// Rows of held records.
     held: Vec<Row>,
-    /// Rows in batches that were not yet looked at.
-    unread_rows: usize,
     fates: Fates,
 }
 
 impl Partition {
-    pub fn new(id: PartitionId, settings: PartitionSettings, guard: Guard, offset: i64) -> Self {
+    pub fn new(id: PartitionId, settings: PartitionSettings, offset: i64) -> Self {
         let us = |duration: std::time::Duration| {
             i64::try_from(duration.as_micros()).unwrap_or(i64::MAX / 4).min(i64::MAX / 4)
         };
@@ -85,99 +70,87 @@ impl Partition {
             id,
             settings,
             limits,
-            guard,
+            guard: Guard::default(),
             read_to: offset,
+            judged_to: offset,
             away: false,
-            rejoins_at: None,
-            ended: false,
+            lost: false,
             finished: false,
-            script: VecDeque::new(),
-            passed: Vec::new(),
+            verdicts: Verdicts::default(),
             segments: Segments::default(),
             buckets: Buckets::default(),
             held: Vec::new(),
-            unread_rows: 0,
             fates: Fates::new(),
         }
     }
 
     /// Whether ticks must wait for it.
     pub fn holds(&self) -> bool {
-        !self.away && !self.ended
+        let is_left = if self.is_read_again() { self.lost } else { self.away };
+        !is_left && !self.finished
     }
 
-    /// Whether the end of its input was reached and everything was looked at.
+    /// Whether records are still to come that were judged before a restart.
+    pub fn is_read_again(&self) -> bool {
+        self.read_to < self.judged_to
+    }
+
+    /// Whether the end of its input was reached.
     pub fn is_finished(&self) -> bool {
         self.finished
     }
 
+    /// The moment before which everything was read; `None` before the first, and until what was
+    /// judged before a restart is here again.
     pub fn watermark(&self) -> Option<Time> {
-        self.guard.watermark(self.limits)
+        self.guard.watermark(self.limits).filter(|_| !self.is_read_again())
     }
 
     /// Rows that are kept for it.
     pub fn waiting_rows(&self) -> usize {
-        self.buckets.rows() + self.held.len() + self.unread_rows
+        self.buckets.rows() + self.held.len()
     }
 
-    /// The tick at which the journal says it rejoins, if it waits for that.
-    pub fn rejoins_at(&self) -> Option<Second> {
-        self.rejoins_at.filter(|_| self.away)
-    }
-
-    pub fn push(&mut self, batch: Arc<Batch>) {
+    /// Looks at the records of the next batch.
+    pub fn push(&mut self, clock: Clock, batch: Arc<Batch>, marks: &mut Vec<Mark>) {
         debug_assert!(batch.first_offset >= self.read_to, "batches come in order");
-        self.read_to = batch.next_offset;
         if !batch.times.is_empty() || batch.rows() > 0 {
-            self.unread_rows += batch.rows();
-            self.segments.push(batch);
+            self.read(clock, &batch, marks);
         }
-    }
-
-    /// Looks at everything that may be looked at now.
-    pub fn catch_up(&mut self, clock: Clock, marks: &mut Vec<Mark>) {
-        loop {
-            let unread = self.segments.first_unread();
-            if self.away {
-                match self.rejoins_at {
-                    Some(floor) if clock.has_reached(floor) => self.rejoin(clock, floor),
-                    None if unread.is_some() && !clock.is_recovering() => {
-                        let floor = clock.open.unwrap_or(NO_TICK_CLOSED);
-                        let next_offset = self.next_unread(unread);
-                        if let Some(gate) = self.passed.last_mut() {
-                            gate.floor = Some(floor);
-                        }
-                        self.rejoin(clock, floor);
-                        marks.push(Mark::Rejoined { partition: self.id, next_offset, floor });
-                    }
-                    _ => return self.finish_if_ended(clock, unread),
-                }
-            }
-            let next = self.next_unread(unread);
-            if let Some(gate) = self.script.front().copied().filter(|gate| gate.offset <= next) {
-                self.script.pop_front();
-                self.pass(gate);
-                continue;
-            }
-            match unread {
-                Some(number) => self.read(clock, number),
-                None => return self.finish_if_ended(clock, unread),
-            }
-        }
+        self.read_to = batch.next_offset;
+        self.judged_to = self.judged_to.max(self.read_to);
+        self.forget();
     }
 
     /// Stops holding the clock; `false` if it does not hold it.
-    pub fn leave(&mut self) -> bool {
+    pub fn leave(&mut self, clock: Clock) -> bool {
         let leaves = self.holds();
         if leaves {
-            self.pass(Gate { offset: self.read_to, floor: None });
+            self.lost = self.is_read_again();
+            if self.lost {
+                self.verdicts.leave(self.read_to, self.judged_to, clock.open);
+            }
+            self.away = true;
         }
         leaves
     }
 
+    /// Nothing follows: it no longer holds the clock.
+    pub fn finish(&mut self, clock: Clock) {
+        // A file that has become shorter is missing what must be read again.
+        if self.is_read_again() {
+            self.leave(clock);
+        }
+        if !std::mem::replace(&mut self.finished, true) {
+            let mut fates = std::mem::take(&mut self.fates);
+            self.guard.finish(self.limits, &mut fates);
+            self.settle(clock, fates);
+        }
+    }
+
     /// The clock is about to close `tick`.
     pub fn reach_clock(&mut self, clock: Clock, tick: Second) {
-        if !self.holds() && self.guard.first_held().is_some() {
+        if self.first_held().is_some() {
             let mut fates = std::mem::take(&mut self.fates);
             self.guard.reach_clock(self.limits, tick, &mut fates);
             self.settle(clock, fates);
@@ -186,12 +159,15 @@ impl Partition {
 
     /// The earliest record that is held and that the clock may come to.
     pub fn first_held(&self) -> Option<Second> {
-        self.guard.first_held().filter(|_| !self.holds()).map(Time::second)
+        self.guard.first_held().map(Time::second).filter(|_| !self.holds())
     }
 
     /// The clock has stopped for good: nothing that is left will ever be applied.
-    pub fn give_up(&mut self, last: Second, rejects: &mut Rejects) {
-        self.guard.give_up();
+    pub fn give_up(&mut self, clock: Clock, last: Second, rejects: &mut Rejects) {
+        self.guard.give_up(clock.floor(), &mut self.fates);
+        for (stamp, fate) in self.fates.drain(..) {
+            self.verdicts.decided_later(stamp.offset, fate);
+        }
         for row in self.held.drain(..) {
             rejects.future(self.id, row.offset, row.time, last.end());
             self.segments.close(row.batch, 1);
@@ -206,6 +182,7 @@ impl Partition {
                 self.segments.close(refused.segment, 1);
             }
         }
+        self.forget();
     }
 
     /// Moves what is applied through `tick` there.
@@ -226,114 +203,89 @@ impl Partition {
                 self.segments.close(number, run);
                 at += run;
             }
+            self.forget();
         }
     }
 
-    /// Where reading must begin again, and the guard just before that record.
-    pub fn resume(&self) -> (i64, &Guard) {
-        match self.segments.front() {
-            Some(segment) => (segment.first_offset, segment.before.as_ref().unwrap_or(&self.guard)),
-            None => (self.read_to, &self.guard),
-        }
+    /// Where reading must begin again: the batch of the first row or reject that is not yet applied.
+    pub fn resume_offset(&self) -> i64 {
+        self.segments.front().map_or(self.read_to, |segment| segment.first_offset)
     }
 
-    /// The gates that reading from [`Partition::resume`] would come to again, oldest first.
-    pub fn gates(&self) -> Vec<Gate> {
-        let (resume_offset, _) = self.resume();
-        let mut gates = self.passed.clone();
-        gates.retain(|gate| gate.offset >= resume_offset);
-        // The gate that it stands at is needed even if no record has its offset.
-        if gates.is_empty() && self.away {
-            gates.extend(self.passed.last());
-        }
-        gates.extend(&self.script);
-        gates
+    fn forget(&mut self) {
+        self.verdicts.forget_before(self.resume_offset());
     }
 
-    fn pass(&mut self, gate: Gate) {
-        let (resume_offset, _) = self.resume();
-        self.passed.retain(|gate| gate.offset >= resume_offset);
-        self.passed.push(gate);
-        self.away = true;
-        self.rejoins_at = gate.floor;
-    }
-
-    fn next_unread(&mut self, unread: Option<u32>) -> i64 {
-        let Some(number) = unread else { return self.read_to };
-        let segment = self.segments.get(number);
-        let batch = segment.batch.as_ref().expect("an unread segment keeps its batch");
-        segment.cursor.peek(batch).map_or(segment.first_offset, |stamp| stamp.offset)
-    }
-
-    fn rejoin(&mut self, clock: Clock, floor: Second) {
-        self.away = false;
-        self.rejoins_at = None;
-        if floor > NO_TICK_CLOSED {
-            let mut fates = std::mem::take(&mut self.fates);
-            self.guard.rejoin(self.limits, floor, &mut fates);
-            self.settle(clock, fates);
-        }
-    }
-
-    fn finish_if_ended(&mut self, clock: Clock, unread: Option<u32>) {
-        let waits = unread.is_some() || self.rejoins_at().is_some();
-        if self.ended && !self.finished && !waits {
-            self.finished = true;
-            // After a restart, what the clock had confirmed before the end was seen comes first.
-            if let Some(open) = clock.open.filter(|_| self.away) {
-                self.reach_clock(clock, Second(open.0.saturating_sub(1)));
-            }
-            let mut fates = std::mem::take(&mut self.fates);
-            self.guard.finish(self.limits, &mut fates);
-            self.settle(clock, fates);
-        }
-    }
-
-    /// Looks at the records of segment `number` up to the next gate.
-    fn read(&mut self, clock: Clock, number: u32) {
-        let stop = self.script.front().map_or(i64::MAX, |gate| gate.offset);
-        let segment = self.segments.get(number);
-        segment.before.get_or_insert_with(|| self.guard.clone());
-        let batch = segment.batch.clone().expect("an unread segment keeps its batch");
-        let mut cursor = segment.cursor;
+    fn read(&mut self, clock: Clock, batch: &Arc<Batch>, marks: &mut Vec<Mark>) {
+        let number = self.segments.push(Arc::clone(batch));
+        let mut cursor = Cursor::default();
         let mut fates = std::mem::take(&mut self.fates);
         let mut rows = Vec::new();
-        let mut done = true;
-        while let Some(stamp) = cursor.peek(&batch) {
-            if stamp.offset >= stop {
-                done = false;
-                break;
+        while let Some(stamp) = cursor.peek(batch) {
+            let is_new = stamp.offset >= self.judged_to;
+            if self.lost || (self.away && is_new) {
+                self.rejoin(clock, stamp.offset, marks);
             }
-            cursor.take(&batch, stamp.offset, |kind, index, time| {
+            cursor.take(batch, stamp.offset, |kind, index, time| {
                 let index = u32::try_from(index).expect("a batch has fewer than 2^32 rows");
                 let (partition, offset) = (self.id, stamp.offset);
                 rows.push(Row { time, partition, offset, batch: number, kind, index });
             });
-            self.unread_rows -= rows.len();
-            let earliest = self.guard.earliest(self.limits);
-            self.guard.observe(self.limits, stamp, &mut fates);
-            if self.settings.context {
-                self.apply(clock, Fate::Believed(earliest), stamp, &mut rows);
-                fates.clear();
+            if !is_new {
+                self.apply_again(clock, stamp, &mut rows);
                 continue;
             }
+            let mut earliest = self.guard.earliest(self.limits);
+            self.guard.observe(self.limits, stamp, &mut fates);
             // The usual case: the record itself was decided, and nothing else.
-            if let [(decided, fate)] = fates.as_slice()
+            let mut is_believed = self.settings.context;
+            if let [(decided, Fate::Believed(at))] = fates.as_slice()
                 && *decided == stamp
             {
-                self.apply(clock, *fate, stamp, &mut rows);
+                (earliest, is_believed) = (*at, true);
+            }
+            if is_believed {
+                let fate = clock.not_closed(Fate::Believed(earliest));
+                self.verdicts.believed(stamp.offset, fate.tick());
+                self.apply(clock, fate, stamp, &mut rows);
                 fates.clear();
                 continue;
             }
-            self.segments.get(number).open += rows.len();
-            self.held.append(&mut rows);
+            self.hold(&mut rows);
             fates = self.settle_with(clock, fates);
         }
         self.fates = fates;
-        let segment = self.segments.get(number);
-        segment.cursor = cursor;
-        segment.read = done;
-        self.segments.trim(number);
+        self.segments.close(number, 1);
+    }
+
+    /// The clock waits for it again.
+    fn rejoin(&mut self, clock: Clock, next_offset: i64, marks: &mut Vec<Mark>) {
+        (self.away, self.lost) = (false, false);
+        let floor = clock.floor();
+        self.verdicts.rejoin(floor);
+        if clock.open.is_some() {
+            let mut fates = std::mem::take(&mut self.fates);
+            self.guard.rejoin(self.limits, floor, &mut fates);
+            self.settle(clock, fates);
+        }
+        marks.push(Mark::Rejoined { partition: self.id, next_offset, floor });
+    }
+
+    /// A record that was judged before a restart.
+    fn apply_again(&mut self, clock: Clock, stamp: Stamp, rows: &mut Vec<Row>) {
+        if self.guard.is_held(stamp.offset) && !self.settings.context {
+            self.hold(rows);
+        } else if let Some(fate) = self.verdicts.fate(stamp.offset) {
+            self.apply(clock, fate, stamp, rows);
+        }
+        rows.clear();
+    }
+
+    fn hold(&mut self, rows: &mut Vec<Row>) {
+        if let Some(row) = rows.first() {
+            self.segments.get(row.batch).open += rows.len();
+            self.held.append(rows);
+        }
     }
 
     fn settle(&mut self, clock: Clock, fates: Fates) {
@@ -343,36 +295,42 @@ impl Partition {
     /// Applies `fates` to the rows of held records; gives the emptied list back.
     fn settle_with(&mut self, clock: Clock, mut fates: Fates) -> Fates {
         for (stamp, fate) in fates.drain(..) {
+            if self.settings.context {
+                continue;
+            }
+            let fate = clock.not_closed(fate);
+            self.verdicts.decided_later(stamp.offset, fate);
             let (mut rows, held): (Vec<Row>, Vec<Row>) =
                 self.held.iter().partition(|row| row.offset == stamp.offset);
             self.held = held;
-            for row in &rows {
-                self.segments.get(row.batch).open -= 1;
-            }
-            let segments: Vec<u32> = rows.iter().map(|row| row.batch).collect();
+            let of = rows.first().map(|row| (row.batch, rows.len()));
             self.apply(clock, fate, stamp, &mut rows);
-            for number in segments.into_iter().take(1) {
-                self.segments.trim(number);
+            if let Some((number, count)) = of {
+                self.segments.close(number, count);
             }
         }
         fates
     }
 
-    /// Gives the rows of one record their tick.
+    /// Gives the rows of one record their tick, unless they were applied before a restart.
     fn apply(&mut self, clock: Clock, fate: Fate, stamp: Stamp, rows: &mut Vec<Row>) {
         let is_applied = |tick| clock.open.is_some_and(|open| tick < open);
         let mut refused = None;
         for row in rows.drain(..) {
-            let (tick, reason) = match fate {
-                Fate::Future(tick) => (tick, Some(RejectReason::Future)),
-                Fate::Believed(earliest) => {
-                    let tick = row.time.second().max(earliest);
+            let judged_at = match fate {
+                Fate::Future(tick) => tick,
+                Fate::Believed(earliest) => row.time.second().max(earliest),
+            };
+            let tick = self.verdicts.behind_gaps(row.offset, judged_at);
+            let Some(tick) = tick.filter(|tick| !is_applied(*tick)) else { continue };
+            let reason = match fate {
+                Fate::Future(_) => Some(RejectReason::Future),
+                Fate::Believed(_) => {
                     let late_us = tick.start().micros_since(row.time);
-                    (tick, (late_us > clock.correct_within_us).then_some(RejectReason::Late))
+                    (late_us > clock.correct_within_us).then_some(RejectReason::Late)
                 }
             };
             match reason {
-                _ if is_applied(tick) => {}
                 None => {
                     self.segments.get(row.batch).open += 1;
                     self.buckets.push(tick, row);

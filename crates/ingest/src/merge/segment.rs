@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use plimsoll_model::{Batch, RowKind, Time};
 
-use super::guard::{Guard, Stamp};
+use super::guard::Stamp;
 
 /// The next record and the next row of each table.
 #[derive(Clone, Copy, Debug, Default)]
@@ -62,14 +62,8 @@ pub(super) struct Segment {
     /// Its records; given back as soon as nothing of it is needed.
     pub batch: Option<Arc<Batch>>,
     pub first_offset: i64,
-    /// Where the merge stands in it.
-    pub cursor: Cursor,
-    /// The guard just before its first record; `None` until that was looked at.
-    pub before: Option<Guard>,
-    /// Rows and rejects that are not yet applied.
+    /// Rows and rejects that are not yet applied, and one more while it is read.
     pub open: usize,
-    /// Whether every record was looked at.
-    pub read: bool,
 }
 
 /// The segments of a partition, by number.
@@ -80,15 +74,12 @@ pub(super) struct Segments {
 }
 
 impl Segments {
-    pub fn push(&mut self, batch: Arc<Batch>) {
-        self.segments.push_back(Segment {
-            first_offset: batch.first_offset,
-            batch: Some(batch),
-            cursor: Cursor::default(),
-            before: None,
-            open: 0,
-            read: false,
-        });
+    /// Begins to read a batch: [`Segments::close`] one when that is done. Its number.
+    pub fn push(&mut self, batch: Arc<Batch>) -> u32 {
+        let first_offset = batch.first_offset;
+        self.segments.push_back(Segment { first_offset, batch: Some(batch), open: 1 });
+        let place = u32::try_from(self.segments.len() - 1).expect("fewer than 2^32 batches wait");
+        self.first.wrapping_add(place)
     }
 
     /// The first segment of which something is not yet applied.
@@ -96,33 +87,20 @@ impl Segments {
         self.segments.front()
     }
 
-    /// The number of the first segment that was not wholly looked at.
-    pub fn first_unread(&self) -> Option<u32> {
-        let unread = self.segments.iter().rev().take_while(|segment| !segment.read).count();
-        let place = u32::try_from(self.segments.len() - unread).ok()?;
-        (unread > 0).then(|| self.first.wrapping_add(place))
-    }
-
     pub fn get(&mut self, number: u32) -> &mut Segment {
         &mut self.segments[number.wrapping_sub(self.first) as usize]
     }
 
-    /// `count` rows or rejects of segment `number` were applied.
+    /// `count` rows or rejects of segment `number` were applied. It is let go when nothing of it is
+    /// needed any more.
     pub fn close(&mut self, number: u32, count: usize) {
         let segment = self.get(number);
         debug_assert!(segment.open >= count, "no row is applied twice");
         segment.open -= count;
-        self.trim(number);
-    }
-
-    /// Lets go of segment `number` if nothing of it is needed any more.
-    pub fn trim(&mut self, number: u32) {
-        let segment = self.get(number);
-        if segment.read && segment.open == 0 {
+        if segment.open == 0 {
             segment.batch = None;
-            segment.before = None;
         }
-        while self.segments.front().is_some_and(|segment| segment.read && segment.open == 0) {
+        while self.segments.front().is_some_and(|segment| segment.open == 0) {
             self.segments.pop_front();
             self.first = self.first.wrapping_add(1);
         }

@@ -4,3 +4,4 @@ mod cases;
 mod files;
 mod live;
 pub(crate) mod made;
+mod saved;

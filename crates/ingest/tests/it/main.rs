@@ -7,5 +7,6 @@ mod files;
 mod haproxy;
 mod hostile;
 mod mapped;
+mod otlp;
 mod postgres;
 mod shown;

@@ -217,3 +217,49 @@ fn context_by_a_map() {
     );
     check(map, r#"{"at":1700000000,"kind":"built"}"#, &["irrelevant 1"]);
 }
+
+#[test]
+fn memory_of_an_instance() {
+    check(
+        "{time: ts, instance: pod, value: {memory: rss_bytes, uptime: up}, unit: {memory: KiB}}",
+        r#"{"ts":1700000000,"pod":"web-1","rss_bytes":3,"up":60.5}"#,
+        &[
+            "slots memory=3072 service.instance.id=web-1",
+            "slots uptime=60.5 service.instance.id=web-1",
+        ],
+    );
+    check(
+        "{time: ts, value: {memory: rss}}",
+        r#"{"ts":1700000000,"rss":-3}"#,
+        &["reject bad_value: `rss` is a negative amount of memory"],
+    );
+}
+
+#[test]
+fn lives_begin_and_end() {
+    check_context(
+        r#"{"time":1700000000,"event":"end","cause":"out_of_memory","value":137,"service.instance.id":"web-1"}"#,
+        &["end value=137 cause=out_of_memory service.instance.id=web-1"],
+    );
+    check_context(
+        r#"{"time":1700000000,"event":"end","cause":"struck by lightning"}"#,
+        &["end cause=unknown"],
+    );
+    check_context(
+        r#"{"time":1700000000,"event":"start","predecessor":"web-1","service.instance.id":"web-9"}"#,
+        &["start predecessor=web-1 service.instance.id=web-9"],
+    );
+}
+
+#[test]
+fn causes_have_the_names_that_the_records_have() {
+    let map = "{time: t, instance: pod, context: {event: what, events: {end: [Terminated]},
+        cause: reason, causes: {out_of_memory: [OOMKilled], stopped: [Completed]}}}";
+    for (reason, cause) in
+        [("OOMKilled", "out_of_memory"), ("Completed", "stopped"), ("crash", "crash")]
+    {
+        let line =
+            format!(r#"{{"t":1700000000,"pod":"a","what":"Terminated","reason":"{reason}"}}"#);
+        check(map, &line, &[&format!("end resource=slots cause={cause} service.instance.id=a")]);
+    }
+}

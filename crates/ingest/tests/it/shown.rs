@@ -47,6 +47,8 @@ pub fn shown(batch: &Batch) -> Vec<String> {
         line += &option(" resource", rows.resource(row));
         line += &option(" value", rows.value(row));
         line += &option(" note", rows.note(row));
+        line += &option(" cause", rows.cause(row).map(|cause| cause.name()));
+        line += &option(" predecessor", rows.predecessor(row));
         lines.push(line + &holder(&rows.holder(row)));
     }
     for reject in &batch.rejects {

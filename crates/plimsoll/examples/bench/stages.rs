@@ -102,6 +102,8 @@ pub fn decode(workload: &Workload) -> anyhow::Result<Outcome> {
 pub fn file_to_incidents(config: &Config) -> anyhow::Result<Outcome> {
     let meter = Meter::start();
     let mut told = Told::default();
-    let report = replay::replay(config, |transition, _| told.add(transition), |_, _| Ok(()))?;
+    let report = replay::replay(config, |_, _, step, _| {
+        step.transitions.iter().try_for_each(|transition| told.add(transition))
+    })?;
     told.outcome(report.records, &meter)
 }

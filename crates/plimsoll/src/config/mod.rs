@@ -7,6 +7,7 @@
 mod interpolate;
 pub(crate) mod problem;
 mod rules;
+mod schema;
 pub(crate) mod secret;
 mod sections;
 pub(crate) mod tree;
@@ -22,9 +23,11 @@ use std::time::Duration;
 use plimsoll_deliver::ClickHouseConfig;
 use plimsoll_detect::settings::{Detectors, ResourceConfig, Settings};
 use plimsoll_ingest::SourceConfig;
+use plimsoll_ingest::map::MapConfig;
 use sha2::{Digest, Sha256};
 
 pub use problem::{PROBLEMS_MAX, Problem, Problems};
+pub use schema::schema;
 pub use sections::{KafkaConfig, ReceiverConfig, Route, Start};
 pub use tree::Place;
 
@@ -215,6 +218,20 @@ impl Config {
             .expect("sections have text keys and finite numbers");
         let digest = Sha256::digest(format!("plimsoll definition 1\n{text}"));
         digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// The map of a source of JSON lines, as it stands behind `map:` in a definition.
+pub fn map_from_text(text: &str) -> Result<MapConfig, Problems> {
+    let path = Path::new("map");
+    let mut errors = Reporter::new(path, text);
+    let map = read_tree(text, &mut errors).and_then(|mut tree| {
+        drop_duplicates(&mut tree, &mut errors);
+        typed::read::<MapConfig>(&mut tree, &mut errors)
+    });
+    match map {
+        Some(map) if errors.is_empty() => Ok(map),
+        _ => Err(Problems(errors.finish())),
     }
 }
 

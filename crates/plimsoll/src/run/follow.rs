@@ -24,13 +24,13 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// One thread for each file. Standard input and compressed files end; plain files are followed.
 pub(super) fn spawn(
     files: &[FilePartition],
-    resume: impl Fn(PartitionId) -> i64,
+    resume: impl Fn(PartitionId) -> Option<i64>,
     sender: &SyncSender<Event>,
     paused: &Paused,
     cancel: &CancellationToken,
 ) -> anyhow::Result<()> {
     for file in files {
-        let (file, start) = (file.clone(), resume(file.id));
+        let (file, start) = (file.clone(), resume(file.id).unwrap_or(0));
         let (sender, paused, cancel) = (sender.clone(), Paused::clone(paused), cancel.clone());
         let name = format!("read {}", file.source);
         std::thread::Builder::new().name(name).spawn(move || {
@@ -46,6 +46,11 @@ pub(super) fn spawn(
         })?;
     }
     Ok(())
+}
+
+/// The file's name in `/readyz`; `None` for one that is read once.
+pub(super) fn dependency(file: &FilePartition) -> Option<String> {
+    is_followed(&file.path).then(|| format!("file {}", file.source))
 }
 
 fn is_followed(path: &Path) -> bool {
@@ -81,13 +86,16 @@ fn follow(
     let mut offset = start;
     let mut skipping = false;
     let mut told_end = false;
+    let mut works = false;
+    let dependency = format!("file {}", file.source);
     while !cancel.is_cancelled() {
         wait_for_room(file.id, paused, cancel);
         let chunk = match read_chunk(&file.path, offset) {
             Ok(chunk) => chunk,
             Err(error) => {
                 let error = format!("cannot read `{}`: {error}", file.path.display());
-                let told = Event::Dependency(format!("file {}", file.source), Some(error));
+                works = false;
+                let told = Event::Dependency(dependency.clone(), Some(error));
                 if sender.send(told).is_err() {
                     return Ok(());
                 }
@@ -95,6 +103,11 @@ fn follow(
                 continue;
             }
         };
+        if !std::mem::replace(&mut works, true)
+            && sender.send(Event::Dependency(dependency.clone(), None)).is_err()
+        {
+            return Ok(());
+        }
         let raw = lines(file.id, &mut offset, &mut skipping, &chunk);
         if let Some(raw) = raw {
             told_end = false;
@@ -104,8 +117,7 @@ fn follow(
             continue;
         }
         if !told_end {
-            let works = Event::Dependency(format!("file {}", file.source), None);
-            if sender.send(works).is_err() || sender.send(Event::AtEnd(file.id)).is_err() {
+            if sender.send(Event::AtEnd(file.id)).is_err() {
                 return Ok(());
             }
             told_end = true;

@@ -36,6 +36,7 @@ fn begin(config: &Config) {
             counter!(metric::DELIVERIES.name, "sink" => sink.to_owned(), "outcome" => outcome)
                 .absolute(0);
         }
+        gauge!(metric::OUTBOX_REFUSED.name, "sink" => sink.to_owned()).set(0.0);
     }
 }
 

@@ -5,7 +5,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use plimsoll_console::{Health, State};
+use plimsoll_console::{Health, Picture, State, Watched};
+use plimsoll_ingest::config::SourceConfig;
 use plimsoll_model::{Batch, PartitionId, Second};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -14,7 +15,7 @@ use super::{follow, kafka, open_engine, report};
 use crate::config::Config;
 use crate::engine::{Engine, SharedStore, Stepped};
 use crate::live::{Decision, Liveness};
-use crate::{clock, feed};
+use crate::{clock, feed, watched};
 
 /// Events that may wait for the judge.
 const EVENTS_WAITING_MAX: usize = 64;
@@ -34,6 +35,8 @@ pub enum Event {
     AtEnd(PartitionId),
     /// The partition ends for good.
     Finished(PartitionId),
+    /// A topic got this partition while the program runs; its records follow.
+    Joined(PartitionId, Box<SourceConfig>),
     /// A dependency works, or fails with this error.
     Dependency(String, Option<String>),
     /// A reader cannot go on at all.
@@ -47,6 +50,7 @@ pub(super) type Paused = Arc<Mutex<BTreeSet<PartitionId>>>;
 pub(super) struct Judging {
     pub store: SharedStore,
     pub health: Health,
+    pub watched: Watched,
     pub wake: Arc<Notify>,
     pub cancel: CancellationToken,
 }
@@ -55,7 +59,7 @@ pub(super) struct Judging {
 pub(super) const JUDGE: &str = "judge";
 
 /// The data directory's name in `/readyz`.
-const STORE: &str = "store";
+pub(super) const STORE: &str = "store";
 
 /// Reads and judges until the stop. On return, everything judged is durable.
 pub(super) fn judge(config: &Config, judging: Judging) -> anyhow::Result<()> {
@@ -71,8 +75,6 @@ pub(super) fn judge(config: &Config, judging: Judging) -> anyhow::Result<()> {
         .map(|topic| (topic.id, feed::partition_settings(&topic.config)))
         .chain(files.iter().map(|file| (file.id, feed::partition_settings(&file.config))))
         .collect();
-    let read: Vec<PartitionId> =
-        topics.iter().map(|it| it.id).chain(files.iter().map(|it| it.id)).collect();
     let mut engine = open_engine(config, partitions, &judging.store)?;
     let mut liveness = Liveness::default();
     for topic in &topics {
@@ -88,10 +90,10 @@ pub(super) fn judge(config: &Config, judging: Judging) -> anyhow::Result<()> {
     follow::spawn(&files, resume, &sender, &paused, &judging.cancel)?;
     drop(sender);
     judging.health.set(JUDGE, State::Ok);
-    judging.health.set(STORE, State::Ok);
     let mut storing = Storing { health: judging.health.clone(), was_full: false };
     judging.wake.notify_waiters();
 
+    let settings = config.settings();
     let mut last_wall = Second(0);
     let mut failing = BTreeMap::new();
     while !judging.cancel.is_cancelled() {
@@ -132,12 +134,19 @@ pub(super) fn judge(config: &Config, judging: Judging) -> anyhow::Result<()> {
                 headline = transition.headline, "incident");
         }
         storing.say(&engine);
-        set_paused(&paused, read.iter().copied(), &engine);
+        set_paused(&paused, liveness.standings().map(|(id, _)| id), &engine);
         judging.health.beat();
         let wall = clock::now().second();
         if wall != last_wall {
             last_wall = wall;
-            super::gauges::publish(config, &engine, &liveness, &judging.store, clock::now())?;
+            let now = clock::now();
+            super::gauges::publish(config, &engine, &liveness, &judging.store, now)?;
+            judging.watched.publish(Picture {
+                judged_through: engine.last_tick(),
+                now: Some(now),
+                resources: watched::resources(engine.judge(), &settings),
+                sources: watched::sources(config, &engine, liveness.standings()),
+            });
         }
         if !open
             && engine.unsaved().is_none()
@@ -175,6 +184,10 @@ fn take_events(
             Event::Finished(partition) => {
                 liveness.at_end(partition);
                 engine.finish(partition);
+            }
+            Event::Joined(partition, config) => {
+                engine.join(partition, feed::partition_settings(&config));
+                liveness.join(partition, config.idle_after(), started.elapsed());
             }
             Event::Dependency(name, error) => {
                 match &error {

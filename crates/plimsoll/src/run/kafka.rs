@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use plimsoll_console::{Health, State};
+use plimsoll_console::Health;
 use plimsoll_ingest::config::SourceConfig;
-use plimsoll_ingest::kafka::{KafkaEvent, KafkaSettings, KafkaSource, StartOffset};
+use plimsoll_ingest::kafka::{KafkaEvent, KafkaSettings, KafkaSource, KafkaTopics, StartOffset};
 use plimsoll_ingest::{Parser, RawBatch};
 use plimsoll_model::{PartitionId, RejectReason};
 use tokio_util::sync::CancellationToken;
@@ -23,6 +23,12 @@ const KAFKA: &str = "kafka";
 
 /// How long one poll waits for records.
 const POLL: Duration = Duration::from_millis(50);
+
+/// How often the topics are looked at for partitions that were added.
+const LOOK_FOR_PARTITIONS_EVERY: Duration = Duration::from_secs(10);
+
+/// How often a thread that waits looks whether the program ends.
+const LOOK_FOR_END_EVERY: Duration = Duration::from_millis(200);
 
 /// Batches that may wait for one parser.
 const RAW_WAITING_MAX: usize = 8;
@@ -50,9 +56,8 @@ pub(super) fn partitions(
     let Some(settings) = settings(config) else { return Ok(Vec::new()) };
     let source = KafkaSource::open(&settings)?;
     let mut said = String::new();
-    health.set(KAFKA, State::Starting);
     while !cancel.is_cancelled() {
-        match ask(config, &source) {
+        match ask(config, |topic| source.partitions(topic)) {
             Ok(partitions) => {
                 report(health, KAFKA, None);
                 return Ok(partitions);
@@ -72,6 +77,11 @@ pub(super) fn partitions(
     Ok(Vec::new())
 }
 
+/// The brokers' name in `/readyz`, if anything is read from them.
+pub(super) fn dependency(config: &Config) -> Option<String> {
+    settings(config).map(|_| KAFKA.to_owned())
+}
+
 fn settings(config: &Config) -> Option<KafkaSettings> {
     let kafka = config.kafka.as_ref()?;
     config.sources.values().any(|source| !source.kafka.is_empty()).then(|| KafkaSettings {
@@ -82,11 +92,14 @@ fn settings(config: &Config) -> Option<KafkaSettings> {
     })
 }
 
-fn ask(config: &Config, kafka: &KafkaSource) -> anyhow::Result<Vec<TopicPartition>> {
+fn ask(
+    config: &Config,
+    of_topic: impl Fn(&str) -> Result<Vec<i32>, plimsoll_ingest::Error>,
+) -> anyhow::Result<Vec<TopicPartition>> {
     let mut partitions = Vec::new();
     for (name, source) in &config.sources {
         for (rank, topic) in (0..).zip(&source.kafka) {
-            for partition in kafka.partitions(topic)? {
+            for partition in of_topic(topic)? {
                 let number = rank * PARTITIONS_PER_TOPIC_MAX + u32::try_from(partition)?;
                 partitions.push(TopicPartition {
                     id: PartitionId { source: feed::source_id(config, name), partition: number },
@@ -106,7 +119,7 @@ fn ask(config: &Config, kafka: &KafkaSource) -> anyhow::Result<Vec<TopicPartitio
 pub(super) fn spawn(
     config: &Config,
     partitions: &[TopicPartition],
-    resume: impl Fn(PartitionId) -> i64,
+    resume: impl Fn(PartitionId) -> Option<i64>,
     sender: &SyncSender<Event>,
     paused: &Paused,
     cancel: &CancellationToken,
@@ -122,8 +135,8 @@ pub(super) fn spawn(
     let mut source = KafkaSource::open(&settings)?;
     let assigned = partitions.iter().map(|it| {
         let start = match resume(it.id) {
-            0 => first,
-            offset => StartOffset::At(offset),
+            None => first,
+            Some(offset) => StartOffset::At(offset),
         };
         (it.topic.clone(), it.partition, it.id, start)
     });
@@ -143,24 +156,38 @@ pub(super) fn spawn(
             .spawn(move || parse(&raw_receiver, mine, &sender))?;
         raws.push(raw_sender);
     }
+    let (found_sender, found) = sync_channel(1);
+    let watcher = Watcher {
+        config: config.clone(),
+        topics: source.topics(),
+        known: partitions.iter().map(|it| it.id).collect(),
+        found: found_sender,
+    };
     let reader = Reader {
         source,
+        found,
         places: partitions.iter().map(|it| it.id).collect(),
         names: partitions.iter().map(|it| format!("{}/{}", it.topic, it.partition)).collect(),
         raws,
         sender: sender.clone(),
         paused: Paused::clone(paused),
     };
-    let cancel = cancel.clone();
+    let (watched, read) = (cancel.clone(), cancel.clone());
+    std::thread::Builder::new()
+        .name("watch topics".to_owned())
+        .spawn(move || watcher.watch(&watched))
+        .context("cannot start the thread that looks for partitions")?;
     std::thread::Builder::new()
         .name("read kafka".to_owned())
-        .spawn(move || reader.read(&cancel))
+        .spawn(move || reader.read(&read))
         .context("cannot start the thread that reads Kafka")?;
     Ok(())
 }
 
 /// What a parser is handed, in order.
 enum Raw {
+    /// From now on this partition comes too.
+    Joined(PartitionId, Box<Parser>),
     Batch(RawBatch),
     AtEnd(PartitionId),
 }
@@ -172,6 +199,10 @@ fn parse(
 ) {
     for raw in raws {
         let event = match raw {
+            Raw::Joined(partition, parser) => {
+                parsers.push((partition, *parser));
+                continue;
+            }
             Raw::AtEnd(partition) => Event::AtEnd(partition),
             Raw::Batch(raw) => {
                 let mine = parsers.iter_mut().find(|(id, _)| *id == raw.partition);
@@ -185,8 +216,39 @@ fn parse(
     }
 }
 
+/// Asks the brokers now and then which partitions the topics have, beside the reading, because an
+/// answer may take long.
+struct Watcher {
+    config: Config,
+    topics: KafkaTopics,
+    known: BTreeSet<PartitionId>,
+    found: SyncSender<Vec<TopicPartition>>,
+}
+
+impl Watcher {
+    fn watch(mut self, cancel: &CancellationToken) {
+        let mut asked_at = Instant::now();
+        while !cancel.is_cancelled() {
+            std::thread::sleep(LOOK_FOR_END_EVERY);
+            if asked_at.elapsed() < LOOK_FOR_PARTITIONS_EVERY {
+                continue;
+            }
+            asked_at = Instant::now();
+            // If the brokers do not answer, the reader says so.
+            let asked = ask(&self.config, |topic| self.topics.partitions(topic));
+            let Ok(mut partitions) = asked else { continue };
+            partitions.retain(|it| self.known.insert(it.id));
+            if !partitions.is_empty() && self.found.send(partitions).is_err() {
+                return;
+            }
+        }
+    }
+}
+
 struct Reader {
     source: KafkaSource,
+    /// Partitions that were added to the topics.
+    found: Receiver<Vec<TopicPartition>>,
     places: Vec<PartitionId>,
     names: Vec<String>,
     raws: Vec<SyncSender<Raw>>,
@@ -200,12 +262,37 @@ impl Reader {
         let mut held = BTreeSet::new();
         while !cancel.is_cancelled() {
             self.hold_back(&mut held);
+            while let Ok(partitions) = self.found.try_recv() {
+                for partition in partitions {
+                    if let Err(error) = self.join(partition) {
+                        // The judge is gone when the program ends; then nobody needs the error.
+                        let _ = self.sender.send(Event::Broken(error));
+                        return;
+                    }
+                }
+            }
             for event in self.source.poll(POLL) {
                 if self.hand_over(event).is_none() {
                     return;
                 }
             }
         }
+    }
+
+    /// Reads a partition that was added to its topic, from its beginning. The judge and the parser
+    /// know of it before its first record.
+    fn join(&mut self, new: TopicPartition) -> anyhow::Result<()> {
+        let TopicPartition { id, topic, partition, source, config } = new;
+        tracing::info!(topic, partition, "the topic got a partition; it is read from now on");
+        let parser = Box::new(Parser::new(&source, &config)?);
+        self.places.push(id);
+        self.names.push(format!("{topic}/{partition}"));
+        let told = self.sender.send(Event::Joined(id, Box::new(config))).ok();
+        if told.and_then(|()| self.raw(id, Raw::Joined(id, parser))).is_some() {
+            let begins = vec![(topic, partition, id, StartOffset::Beginning)];
+            self.source.assign_more(begins)?;
+        }
+        Ok(())
     }
 
     /// `None` if nobody listens any more.

@@ -2,23 +2,28 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use plimsoll_console::Health;
+use metrics::gauge;
+use plimsoll_console::{Health, State};
 use plimsoll_deliver::{ClickHouse, PagerDuty, Sink};
 use plimsoll_model::{Delivery, Outcome};
 use plimsoll_store::Error;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::refusals::Refusals;
 use super::{report, with_store};
-use crate::clock;
 use crate::config::{Config, ReceiverConfig};
 use crate::engine::{FULL_RETRY_MAX, SharedStore};
 use crate::outbox::{self, Next};
+use crate::{clock, metric};
 
 /// A sink's loop looks into the outbox at least this often, even if nobody woke it.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// A sink that has nothing to do is asked this often whether it would take a delivery.
+const PROBE_EVERY: Duration = Duration::from_secs(15);
 
 /// A sink with what its loop needs.
 pub(super) struct Outlet {
@@ -41,21 +46,53 @@ pub(super) fn open(config: &Config) -> anyhow::Result<Vec<Sink>> {
     Ok(sinks)
 }
 
+/// How a sink stands in `/readyz` before anything was asked of it.
+pub(super) fn first_state(sink: &Sink) -> State {
+    if sink.is_probed() { State::Starting } else { State::Unused }
+}
+
 /// Delivers what the sink owes, in order, until `cancel`.
 pub(super) async fn deliver(outlet: Outlet, cancel: CancellationToken) -> anyhow::Result<()> {
     let name = outlet.sink.name().to_owned();
+    let started = Instant::now();
+    let mut refusals = with_store(&outlet.store, |store| Refusals::open(store, &name))?;
+    let mut asked_at: Option<Instant> = None;
     loop {
+        let refused = gauge!(metric::OUTBOX_REFUSED.name, "sink" => name.clone());
+        refused.set(refusals.len() as f64);
         let woken = outlet.wake.notified();
-        let due = match with_store(&outlet.store, |store| outbox::next(store, &name)) {
+        let due = with_store(&outlet.store, |store| {
+            match refusals.retry(store, started.elapsed()) {
+                // What is owed already needs no space to be sent.
+                Err(Error::Full { .. }) => {}
+                retried => retried?,
+            }
+            outbox::next(store, &name)
+        });
+        let due = match due {
             // The judge opens the store again as soon as the disk has space.
             Err(Error::Full { .. }) => None,
             due => due?,
         };
         let pause = match due {
             Some((delivery, attempts)) => {
-                attempt(&outlet, &name, &delivery, attempts, &cancel).await?
+                asked_at = Some(Instant::now());
+                let (ended, pause) = attempt(&outlet, &name, &delivery, attempts, &cancel).await?;
+                if let Some(outcome) = ended {
+                    refusals.note(&delivery, &outcome, started.elapsed());
+                }
+                pause
             }
-            None => Some(LOOK_EVERY),
+            None => {
+                if asked_at.is_none_or(|at| at.elapsed() >= PROBE_EVERY) {
+                    asked_at = Some(Instant::now());
+                    tokio::select! {
+                        () = cancel.cancelled() => return Ok(()),
+                        () = probe(&outlet, &name) => {}
+                    }
+                }
+                Some(LOOK_EVERY)
+            }
         };
         let Some(pause) = pause else { continue };
         let idle = pause == LOOK_EVERY;
@@ -68,21 +105,38 @@ pub(super) async fn deliver(outlet: Outlet, cancel: CancellationToken) -> anyhow
     }
 }
 
-/// One attempt and its record; the pause before the next, if any.
+/// Says in `/readyz` whether the sink would take a delivery, although there is none.
+async fn probe(outlet: &Outlet, name: &str) {
+    if !outlet.sink.is_probed() {
+        return;
+    }
+    let error = outlet.sink.probe().await.err().map(|error| error.to_string());
+    let was_known = outlet.health.error(name);
+    match &error {
+        Some(error) if was_known.as_ref() != Some(error) => {
+            tracing::warn!(sink = name, error, "the sink would take no delivery now");
+        }
+        None if was_known.is_some() => tracing::info!(sink = name, "the sink works again"),
+        _ => {}
+    }
+    report(&outlet.health, name, error);
+}
+
+/// One attempt and its record: how it ended, if that is durable, and the pause before the next.
 async fn attempt(
     outlet: &Outlet,
     name: &str,
     delivery: &Delivery,
     attempts: u32,
     cancel: &CancellationToken,
-) -> anyhow::Result<Option<Duration>> {
+) -> anyhow::Result<(Option<Outcome>, Option<Duration>)> {
     let evidence = match with_store(&outlet.store, |store| outbox::evidence(store, delivery)) {
-        Err(Error::Full { .. }) => return Ok(Some(LOOK_EVERY)),
+        Err(Error::Full { .. }) => return Ok((None, Some(LOOK_EVERY))),
         evidence => evidence?,
     };
     let outcome = tokio::select! {
         outcome = outlet.sink.deliver(delivery, &evidence) => outcome,
-        () = stopped_for(cancel, Duration::from_secs(4)) => return Ok(Some(LOOK_EVERY)),
+        () = stopped_for(cancel, Duration::from_secs(4)) => return Ok((None, Some(LOOK_EVERY))),
     };
     super::gauges::delivery(name, &outcome);
     match &outcome {
@@ -104,14 +158,14 @@ async fn attempt(
                 delivery = delivery.sequence,
                 key = delivery.key,
                 error,
-                "delivery refused; it stays in the outbox as refused"
+                "delivery refused; it is kept, and sent again every 10 minutes and at the next start"
             );
         }
     }
     Ok(match record(outlet, delivery, attempts, &outcome, cancel).await? {
-        Some(Next::Proceed) => None,
-        Some(Next::RetryAfter(delay)) => Some(delay),
-        None => Some(LOOK_EVERY),
+        Some(Next::Proceed) => (Some(outcome), None),
+        Some(Next::RetryAfter(delay)) => (Some(outcome), Some(delay)),
+        None => (None, Some(LOOK_EVERY)),
     })
 }
 

@@ -4,16 +4,25 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use plimsoll_ingest::merge::MergeState;
+use plimsoll_model::Second;
+use plimsoll_store::{Checkpoint, Commit, Options, Store};
+use rdkafka::mocking::MockCluster;
+use rdkafka::types::RDKafkaRespErr;
 use tempfile::TempDir;
+
+use crate::parts::receiver::{Alert, Behaviour, Receiver};
+use crate::parts::shipper::Producer;
 
 /// A definition whose input is `db.jsonl`.
 const SOUND: &str = "version: 1\nname: p\nsources: {db: {file: db.jsonl, format: postgres_jsonlog, resource: r}}\nresources: {r: {connections: {limit: 3}}}\n";
 
-fn folder(files: &[(&str, &str)]) -> TempDir {
+pub(super) fn folder(files: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, content) in files {
         fs::write(folder.path().join(name), content).unwrap();
@@ -22,7 +31,7 @@ fn folder(files: &[(&str, &str)]) -> TempDir {
 }
 
 /// The program in `folder`, without the settings of whoever runs the tests.
-fn program(folder: &Path, line: &str) -> Command {
+pub(super) fn program(folder: &Path, line: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PLIMSOLL_")) {
         command.env_remove(name);
@@ -31,13 +40,13 @@ fn program(folder: &Path, line: &str) -> Command {
     command
 }
 
-fn said(bytes: &[u8]) -> String {
+pub(super) fn said(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
 /// Runs `line`; its exit code must be `code`, and what it says on both outputs hold `words`.
 #[track_caller]
-fn check(folder: &Path, line: &str, code: i32, words: &[&str]) -> Output {
+pub(super) fn check(folder: &Path, line: &str, code: i32, words: &[&str]) -> Output {
     let output = program(folder, line).output().unwrap();
     let text = said(&output.stdout) + &said(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{text}");
@@ -117,7 +126,7 @@ fn warnings_of_short_commands_are_text() {
 }
 
 /// One line of PostgreSQL's log at `second` of the test's day.
-fn line(second: i64, session: i64, message: &str) -> String {
+pub(super) fn line(second: i64, session: i64, message: &str) -> String {
     let time = format!("2026-03-03 14:{:02}:{:02}.000 UTC", second / 60, second % 60);
     let code = if message.starts_with("sorry") || message.starts_with("remaining") {
         "53300"
@@ -131,7 +140,7 @@ fn line(second: i64, session: i64, message: &str) -> String {
 }
 
 /// Three sessions take the three connections, and then everybody is refused.
-fn exhausted() -> Vec<String> {
+pub(super) fn exhausted() -> Vec<String> {
     let mut lines = Vec::new();
     for session in 0..3 {
         let authorized = "connection authorized: user=u database=d application_name=issuer";
@@ -215,10 +224,30 @@ fn a_closed_pipe_ends_a_replay_quietly() {
     assert!(!said(&output.stderr).contains("pipe"), "{}", said(&output.stderr));
 }
 
+#[test]
+fn shells_complete_the_command_line() {
+    let folder = folder(&[]);
+    let script = said(&check(folder.path(), "completions bash", 0, &[]).stdout);
+    fs::write(folder.path().join("script"), script).unwrap();
+    let completes = |words: &str| {
+        let script = format!(
+            "source ./script; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+             _plimsoll plimsoll \"${{COMP_WORDS[-1]}}\" x; echo \"${{COMPREPLY[*]}}\""
+        );
+        let output = Command::new("bash").args(["-c", &script]).current_dir(folder.path()).output();
+        said(&output.unwrap().stdout)
+    };
+    assert_eq!(completes("plimsoll sc"), "scan\n");
+    assert_eq!(completes("plimsoll scan --time"), "--timezone\n");
+    check(folder.path(), "completions zsh", 0, &["#compdef plimsoll", "--timezone"]);
+    check(folder.path(), "completions fish", 0, &["complete -c plimsoll", "timezone"]);
+    check(folder.path(), "completions tcsh", 2, &["bash"]);
+}
+
 /// A running pipeline. Dropping it kills it.
-struct Running {
+pub(super) struct Running {
     child: Child,
-    address: String,
+    pub(super) address: String,
     log: std::sync::mpsc::Receiver<String>,
 }
 
@@ -230,8 +259,11 @@ impl Drop for Running {
 }
 
 impl Running {
-    fn start(folder: &Path) -> Running {
-        let mut command = program(folder, "run -c p.yaml --log-format json");
+    pub(super) fn start(folder: &Path) -> Running {
+        Running::spawn(program(folder, "run -c p.yaml --log-format json"))
+    }
+
+    fn spawn(mut command: Command) -> Running {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, log) = std::sync::mpsc::channel();
@@ -259,17 +291,45 @@ impl Running {
     }
 
     fn readiness(&self) -> String {
+        self.get("/readyz")
+    }
+
+    fn get(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(&self.address).unwrap();
-        stream
-            .write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             .unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer
     }
 
+    /// Waits until `/readyz` says `word`, and gives the whole answer.
+    #[track_caller]
+    fn reads(&self, word: &str) -> String {
+        self.waits("/readyz", word)
+    }
+
+    /// Waits until `/metrics` says `word`.
+    #[track_caller]
+    fn measures(&self, word: &str) {
+        self.waits("/metrics", word);
+    }
+
+    #[track_caller]
+    fn waits(&self, path: &str, word: &str) -> String {
+        let until = Instant::now() + Duration::from_secs(40);
+        loop {
+            let answer = self.get(path);
+            if answer.contains(word) {
+                return answer;
+            }
+            assert!(Instant::now() < until, "`{word}` is not in:\n{answer}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// SIGTERM; the exit code, and how long it took.
-    fn stop(&mut self) -> (Option<i32>, Duration) {
+    pub(super) fn stop(&mut self) -> (Option<i32>, Duration) {
         let started = Instant::now();
         Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
         (self.child.wait().unwrap().code(), started.elapsed())
@@ -303,6 +363,37 @@ fn a_broker_that_is_not_there_is_waited_for() {
 }
 
 #[test]
+fn a_topic_that_is_missing_is_named_and_read_once_it_is_there() {
+    let cluster = MockCluster::new(1).unwrap();
+    // The mock broker makes any topic that is asked for, unless told that it fails.
+    let missing = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+    cluster.topic_error("pg", missing).unwrap();
+    let source = "sources: {db: {kafka: pg, format: postgres_jsonlog, resource: r}}";
+    let brokers = cluster.bootstrap_servers();
+    let definition = format!(
+        "version: 1\nname: p\nlisten: 127.0.0.1:0\nkafka: {{brokers: '{brokers}'}}\n{source}\n"
+    );
+    let folder = folder(&[("p.yaml", &definition)]);
+    let mut running = Running::start(folder.path());
+    let sentence = "topic `pg` does not exist at `";
+    running.says(sentence);
+    let answer = running.readiness();
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert!(answer.contains(sentence), "{answer}");
+    assert!(answer.contains("create it, or correct its name"), "{answer}");
+
+    cluster.topic_error("pg", RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).unwrap();
+    let mut producer = Producer::new(&brokers, &[]).unwrap();
+    producer.send("pg", 0, line(0, 1, "connection received").as_bytes()).unwrap();
+    producer.flush().unwrap();
+    running.reads("\"kafka\":{\"state\":\"ok\"}");
+    let answer = running.reads("HTTP/1.1 200");
+    assert!(answer.contains("\"judge\":{\"state\":\"ok\"}"), "{answer}");
+    running.measures("plimsoll_records_read_total{source=\"db\"} 1\n");
+    assert_eq!(running.stop().0, Some(0));
+}
+
+#[test]
 fn a_data_directory_has_one_process() {
     let folder = folder(&[("p.yaml", &from_kafka())]);
     let mut running = Running::start(folder.path());
@@ -329,6 +420,44 @@ fn a_data_directory_of_a_newer_version_is_not_touched() {
     let before = content();
     check(folder.path(), "run -c p.yaml", 69, &["format 99", "start the newer version again"]);
     assert!(content() == before, "nothing may change");
+}
+
+/// The program on a data directory whose checkpoint holds these bytes: it ends with 69 and `words`.
+#[track_caller]
+fn check_refused(merge: Vec<u8>, judge: Vec<u8>, words: &[&str]) {
+    let folder = folder(&[("p.yaml", SOUND), ("db.jsonl", "")]);
+    let options = Options { ballast_bytes: 0, ..Options::new("p") };
+    let mut store = Store::open(&folder.path().join("data/p"), options).unwrap();
+    let tick = Second(1_772_625_600);
+    let checkpoint = Checkpoint { tick, merge, judge, ..Checkpoint::default() };
+    store.commit(&Commit { tick, checkpoint: Some(checkpoint), ..Commit::default() }).unwrap();
+    drop(store);
+    check(folder.path(), "run -c p.yaml", 69, words);
+}
+
+#[test]
+fn a_checkpoint_of_another_version_is_refused_with_what_to_do() {
+    let what_to_do = ["start the version that wrote", "move the data directory away"];
+    let words = |versions: [&'static str; 3]| [&versions[..], &what_to_do[..]].concat();
+    // Before versions were written, the merge's bytes began with 0 or 1.
+    let old = words(["reading positions", "version 1", "reads version 3"]);
+    check_refused(vec![1, 0, 0], Vec::new(), &old);
+    let new = words(["saved judge", "version 99", "reads version 1"]);
+    check_refused(MergeState::default().to_bytes(), vec![99, 0], &new);
+}
+
+#[test]
+fn a_damaged_judge_is_refused_with_what_to_do() {
+    let words = ["saved judge cannot be read", "restore the data directory", "move it away"];
+    check_refused(MergeState::default().to_bytes(), Vec::new(), &words);
+}
+
+#[test]
+fn a_damaged_data_directory_is_named() {
+    let folder = folder(&[("p.yaml", &from_kafka())]);
+    Running::start(folder.path()).stop();
+    fs::write(folder.path().join("data/p/format"), "one\n").unwrap();
+    check(folder.path(), "run -c p.yaml", 69, &["file `format` must hold a number"]);
 }
 
 #[test]
@@ -361,4 +490,91 @@ fn pages_go_out_while_clickhouse_is_down() {
     let (code, took) = running.stop();
     assert_eq!(code, Some(0));
     assert!(took < Duration::from_secs(15), "{took:?}");
+}
+
+/// A definition that pages at `pager`, with its key in the file `key`.
+fn paging(pager: &str, more: &str) -> String {
+    format!(
+        "{SOUND}listen: 127.0.0.1:0\nreceivers: {{oncall: {{pagerduty: {{routing_key: '${{file:key}}', url: '{pager}'}}}}}}\nroutes: [{{severity: page, to: oncall}}]\n{more}"
+    )
+}
+
+#[test]
+fn readyz_lists_every_dependency_although_nothing_is_to_be_sent() {
+    let clickhouse = format!("clickhouse: {{url: 'http://{}'}}\n", nobody());
+    let definition = paging(&format!("http://{}/v2/enqueue", nobody()), &clickhouse);
+    let folder = folder(&[("p.yaml", &definition), ("key", "k"), ("db.jsonl", "")]);
+    let mut running = Running::start(folder.path());
+    // From the first answer on, each is named.
+    let first = running.readiness();
+    for name in ["clickhouse", "file db", "judge", "oncall", "store"] {
+        assert!(first.contains(&format!("\"{name}\":{{\"state\":")), "{name}: {first}");
+    }
+    let answer = running.reads("\"clickhouse\":{\"state\":\"failing\"");
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert!(answer.contains("clickhouse at 127.0.0.1:"), "{answer}");
+    running.says("the sink would take no delivery now");
+    // A pager is not asked for nothing, and does not stand in the way.
+    let answer = running.reads("\"file db\":{\"state\":\"ok\"");
+    assert!(answer.contains("\"oncall\":{\"state\":\"unused\"}"), "{answer}");
+    assert_eq!(running.stop().0, Some(0));
+}
+
+#[test]
+fn a_page_that_was_refused_goes_out_when_the_key_is_corrected() {
+    let receiver = Receiver::start();
+    receiver.otherwise(Behaviour::Status(403));
+    let folder = folder(&[("p.yaml", &paging(&receiver.url(), "")), ("key", "wrong")]);
+    fs::write(folder.path().join("db.jsonl"), exhausted().join("\n") + "\n").unwrap();
+    let mut running = Running::start(folder.path());
+    running.says("delivery refused");
+    let answer = running.reads("\"oncall\":{\"state\":\"failing\"");
+    assert!(answer.contains("answered 403"), "{answer}");
+    assert!(answer.contains("check `routing_key` and `url`"), "{answer}");
+    running.measures("plimsoll_outbox_refused{sink=\"oncall\"} 1\n");
+    assert_eq!(running.stop().0, Some(0));
+
+    receiver.otherwise(Behaviour::Accept);
+    fs::write(folder.path().join("key"), "right").unwrap();
+    let refused = receiver.requests().remove(0);
+    let mut running = Running::start(folder.path());
+    let opened = |alerts: &[Alert], _: usize| alerts.iter().any(|alert| alert.opened == 1);
+    assert!(receiver.wait(Duration::from_secs(30), opened), "{:?}", receiver.requests());
+    running.reads("\"oncall\":{\"state\":\"ok\"}");
+    let taken = receiver.requests().into_iter().find(|it| it.behaviour == Behaviour::Accept);
+    let mut taken = taken.unwrap();
+    assert_eq!((&taken.action, &taken.key), (&"trigger".to_owned(), &refused.key));
+    // The same content to the byte, but for the key of the service.
+    taken.event["routing_key"] = "wrong".into();
+    assert_eq!(taken.event, refused.event);
+    assert_eq!(running.stop().0, Some(0));
+}
+
+/// What systemd hears, told by a socket of our own: see `sd_notify(3)`.
+#[test]
+fn a_service_manager_is_told_that_it_is_ready_works_and_stops() {
+    let definition = format!("{SOUND}listen: 127.0.0.1:0\n");
+    let folder = folder(&[("p.yaml", &definition), ("db.jsonl", "")]);
+    let socket = folder.path().join("notify");
+    let manager = UnixDatagram::bind(&socket).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let hears = |wanted: &str| {
+        let mut text = [0; 256];
+        loop {
+            let length = manager.recv(&mut text).unwrap();
+            let heard = std::str::from_utf8(&text[..length]).unwrap();
+            if heard == wanted {
+                return;
+            }
+            assert_eq!(heard, "WATCHDOG=1", "while waiting for `{wanted}`");
+        }
+    };
+    let mut command = program(folder.path(), "run -c p.yaml --log-format json");
+    command.env("NOTIFY_SOCKET", &socket).env("WATCHDOG_USEC", "600000");
+    let mut running = Running::spawn(command);
+    hears("READY=1\nSTATUS=pipeline p");
+    hears("WATCHDOG=1");
+    hears("WATCHDOG=1");
+    assert_eq!(running.stop().0, Some(0));
+    hears("STOPPING=1");
 }

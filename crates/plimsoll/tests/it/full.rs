@@ -16,7 +16,7 @@ fn options(ballast_bytes: u64) -> Options {
     Options { ballast_bytes, cache_bytes: 1 << 20, ..Options::new("payments") }
 }
 
-fn open(disk: &SimulatedDisk, partitions: &[Partition], ballast_bytes: u64) -> Engine {
+pub fn open(disk: &SimulatedDisk, partitions: &[Partition], ballast_bytes: u64) -> Engine {
     let store = Store::open_on(Arc::new(disk.clone()), options(ballast_bytes)).unwrap();
     let store: SharedStore = Arc::new(Mutex::new(store));
     let definition = Definition {
@@ -104,7 +104,7 @@ fn a_stop_on_a_full_disk_loses_nothing() {
     disk.restart(Fate::Drop);
     let mut engine = open(&disk, &partitions, 0);
     for partition in &partitions {
-        assert_eq!(engine.resume_offset(partition.id), 0);
+        assert_eq!(engine.resume_offset(partition.id), None);
     }
     feed(&mut engine, &partitions);
     assert_eq!(names(&step(&mut engine, &mut now)), undisturbed(&partitions));

@@ -6,12 +6,21 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says what failed by panicking")]
 
+mod alerts;
+mod api;
 mod cli;
 mod crash;
+mod deploy;
 mod full;
+mod golden;
 mod order;
 #[path = "../parts/mod.rs"]
 mod parts;
+mod proof;
 mod real;
+mod restarts;
+mod scan;
 mod scenario;
+mod schema;
+mod sql;
 mod topics;

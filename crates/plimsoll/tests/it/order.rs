@@ -108,8 +108,7 @@ fn fed_at_random(partitions: &[Partition], random: &mut StdRng) -> Vec<Transitio
                 let saved = judge.save();
                 judge = Judge::restore(settings(), &saved).unwrap();
                 let correct_within = settings().correct_within;
-                merge =
-                    Merge::restore(merge.save(), correct_within, &known, &[], Some(tick.second));
+                merge = Merge::restore(merge.save(), correct_within, &known);
                 for (at, partition) in partitions.iter().enumerate() {
                     read[at] = merge.resume_offset(partition.id).unwrap() as usize;
                 }

@@ -1,10 +1,14 @@
 """A ClickHouse server for tests: the engine of PyPI `chdb` behind the server's HTTP protocol.
 
-    clickhouse.py DIR PORT
+    clickhouse.py DIR PORT [USER PASSWORD CERTIFICATE KEY]
 
 DIR keeps the tables; PORT 0 takes a free one. It listens on 127.0.0.1 only, prints
 `ready PORT` when it answers, and ends when its standard input ends, so it does not outlive the
 process that holds the other end, however that one dies. One query runs at a time.
+
+With the further arguments it also listens with TLS under that certificate and says
+`ready PORT TLS_PORT`. There the account is asked for, and any other one is refused with the code
+of the server, 516; the plain port stays open for the test itself.
 
 Of the protocol it has what the official Rust client uses: a query in the body or in `?query=`,
 the data of an INSERT in the body (also chunked), `database`, `default_format`, settings as URL
@@ -20,6 +24,7 @@ parameters of queries (`param_…`) are refused: a test that needs them must not
 import os
 import re
 import signal
+import ssl
 import sys
 import tempfile
 import threading
@@ -125,6 +130,13 @@ class Handler(BaseHTTPRequestHandler):
         given = dict(parse_qsl(url.query, keep_blank_values=True))
         if url.path == "/ping":
             return self.answer(200, b"Ok.\n")
+        account = self.server.account
+        shown = (self.headers.get("X-ClickHouse-User"), self.headers.get("X-ClickHouse-Key"))
+        if account and shown != account:
+            return self.fail(
+                f"Code: 516. DB::Exception: {shown[0]}: Authentication failed: password is "
+                "incorrect, or there is no user with such name. (AUTHENTICATION_FAILED)"
+            )
         if url.path == "/fault":
             self.server.faults.add(given["kind"], int(given.get("times", 1)))
             return self.answer(200, b"")
@@ -175,6 +187,7 @@ class Handler(BaseHTTPRequestHandler):
 
 class Server(ThreadingHTTPServer):
     daemon_threads = True
+    account = None
 
     def handle_error(self, *_):
         pass  # a client that went away
@@ -186,7 +199,21 @@ def main():
     server.engine, server.faults = Engine(folder), Faults()
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    print("ready", server.server_address[1], flush=True)
+    ports = [server.server_address[1]]
+    if len(sys.argv) > 3:
+        user, password, certificate, key = sys.argv[3:]
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate, key)
+        secure = Server(("127.0.0.1", 0), Handler)
+        # The handshake is made by the connection's own thread, not by the one that accepts.
+        secure.socket = tls.wrap_socket(
+            secure.socket, server_side=True, do_handshake_on_connect=False
+        )
+        secure.engine, secure.faults = server.engine, server.faults
+        secure.account = (user, password)
+        threading.Thread(target=secure.serve_forever, daemon=True).start()
+        ports.append(secure.server_address[1])
+    print("ready", *ports, flush=True)
     sys.stdin.read()
     os._exit(0)
 

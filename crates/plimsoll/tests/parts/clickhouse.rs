@@ -7,12 +7,19 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
+use super::certificate::Certificate;
+
 /// A running engine. It ends with this value, and with this process however that ends.
 pub struct ClickHousePart {
     child: Child,
     port: u16,
+    /// Where it speaks TLS and asks for the account, if it does.
+    tls_port: Option<u16>,
     folder: TempDir,
 }
+
+/// The account that a [`ClickHousePart::secured`] engine knows.
+pub const ACCOUNT: (&str, &str) = ("plimsoll", "right-password");
 
 /// What the front does to INSERTs that carry data.
 #[derive(Clone, Copy, Debug)]
@@ -29,8 +36,25 @@ impl ClickHousePart {
     /// Installs the engine if it is missing, and starts it with empty tables on a free port.
     pub fn start() -> ClickHousePart {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let (child, port) = launch(folder.path(), 0);
-        ClickHousePart { child, port, folder }
+        let (child, port, tls_port) = launch(folder.path(), 0, &[]);
+        ClickHousePart { child, port, tls_port, folder }
+    }
+
+    /// The same, and under [`ClickHousePart::tls_url`] with TLS for [`ACCOUNT`] only. The second
+    /// value is the certificate of the authority that has signed its own, in PEM.
+    pub fn secured() -> (ClickHousePart, String) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let Certificate { ca, certificate, key } = Certificate::make(folder.path());
+        let paths = [certificate, key].map(|path| path.display().to_string());
+        let arguments = [ACCOUNT.0, ACCOUNT.1, &paths[0], &paths[1]];
+        let (child, port, tls_port) = launch(folder.path(), 0, &arguments);
+        let ca = std::fs::read_to_string(ca).expect("openssl wrote it");
+        (ClickHousePart { child, port, tls_port, folder }, ca)
+    }
+
+    /// The address for `url` where it speaks TLS.
+    pub fn tls_url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.tls_port.expect("it was started as secured"))
     }
 
     /// The address for `url` in the configuration.
@@ -46,13 +70,20 @@ impl ClickHousePart {
 
     /// Starts the stopped engine again with its tables, on its port.
     pub fn restart(&mut self) {
-        (self.child, self.port) = launch(self.folder.path(), self.port);
+        (self.child, self.port, self.tls_port) = launch(self.folder.path(), self.port, &[]);
     }
 
     /// Runs one statement and returns its answer, tab-separated. Panics on an error.
     #[track_caller]
     pub fn query(&self, sql: &str) -> String {
         self.post("/", sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    /// The same with names that stand for tables of `database`.
+    #[track_caller]
+    pub fn query_in(&self, database: &str, sql: &str) -> String {
+        let answer = self.post(&format!("/?database={database}"), sql);
+        answer.unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
     /// Spoils the next `times` INSERTs that carry data.
@@ -97,11 +128,12 @@ impl Drop for ClickHousePart {
 }
 
 /// Starts the front and waits until it answers.
-fn launch(folder: &Path, port: u16) -> (Child, u16) {
+fn launch(folder: &Path, port: u16, more: &[&str]) -> (Child, u16, Option<u16>) {
     let mut child = Command::new(python())
         .arg(file("../plimsoll/tests/parts/clickhouse.py"))
         .arg(folder.join("tables"))
         .arg(port.to_string())
+        .args(more)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -109,8 +141,10 @@ fn launch(folder: &Path, port: u16) -> (Child, u16) {
     let stdout = child.stdout.take().expect("its output is piped");
     let mut line = String::new();
     BufReader::new(stdout).read_line(&mut line).expect("the front can be read");
-    match line.trim().strip_prefix("ready ").and_then(|port| port.parse().ok()) {
-        Some(port) => (child, port),
+    let ports = line.trim().strip_prefix("ready ").unwrap_or_default();
+    let mut ports = ports.split(' ').map_while(|port| port.parse().ok());
+    match ports.next() {
+        Some(port) => (child, port, ports.next()),
         None => panic!("clickhouse.py did not start: it said {line:?}"),
     }
 }

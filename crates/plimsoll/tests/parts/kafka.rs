@@ -5,12 +5,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tempfile::TempDir;
 
+use super::certificate::Certificate;
 use super::process::{self, Orphan, Process};
 use super::{cached, free_ports};
 
@@ -29,17 +30,37 @@ pub struct KafkaPart {
     directory: TempDir,
     jars: PathBuf,
     port: u16,
+    secure_port: u16,
 }
+
+/// The account that a [`KafkaPart::secured`] broker knows.
+pub const ACCOUNT: (&str, &str) = ("plimsoll", "right-password");
 
 impl KafkaPart {
     /// Formats a storage directory and starts a broker on it.
     pub async fn start() -> Result<KafkaPart> {
+        KafkaPart::start_with(|_, _| String::new()).await
+    }
+
+    /// The same, and at [`KafkaPart::secure_bootstrap`] with TLS and SASL/PLAIN for [`ACCOUNT`].
+    /// The second value is the file with the authority's certificate.
+    pub async fn secured() -> Result<(KafkaPart, PathBuf)> {
+        let kafka = KafkaPart::start_with(secure_properties).await?;
+        let ca = kafka.directory.path().join("ca.pem");
+        Ok((kafka, ca))
+    }
+
+    async fn start_with(more: impl Fn(&Path, [u16; 3]) -> String) -> Result<KafkaPart> {
         let jars = cached(JARS)?.join("lib");
         let directory = TempDir::with_prefix("plimsoll-kafka-")?;
-        let ports = free_ports(2)?;
+        let ports = free_ports(3)?;
         let properties = directory.path().join("server.properties");
-        std::fs::write(&properties, self::properties(directory.path(), ports[0], ports[1]))?;
-        let mut kafka = KafkaPart { process: None, directory, jars, port: ports[0] };
+        // Of a property that stands twice the last one counts.
+        let text = self::properties(directory.path(), ports[0], ports[1])
+            + &more(directory.path(), [ports[0], ports[1], ports[2]]);
+        std::fs::write(&properties, text)?;
+        let (process, port, secure_port) = (None, ports[0], ports[2]);
+        let mut kafka = KafkaPart { process, directory, jars, port, secure_port };
         let mut format = kafka.java("kafka.tools.StorageTool")?;
         format.args(["format", "-t", CLUSTER, "-c"]).arg(&properties);
         process::run("kafka.tools.StorageTool", &mut format)?;
@@ -52,6 +73,11 @@ impl KafkaPart {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// `host:port` where it asks for the account.
+    pub fn secure_bootstrap(&self) -> String {
+        format!("127.0.0.1:{}", self.secure_port)
+    }
+
     /// Creates a topic; it can be produced to when this returns.
     pub async fn create_topic(&self, name: &str, partitions: i32) -> Result<()> {
         let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
@@ -59,6 +85,16 @@ impl KafkaPart {
         let answers = self.admin()?.create_topics([&topic], &options).await?;
         for answer in answers {
             answer.map_err(|(name, code)| anyhow!("cannot create topic {name}: {code}"))?;
+        }
+        Ok(())
+    }
+
+    /// Gives a topic more partitions, `count` in all.
+    pub async fn add_partitions(&self, topic: &str, count: usize) -> Result<()> {
+        let more = NewPartitions::new(topic, count);
+        let answers = self.admin()?.create_partitions([&more], &AdminOptions::new()).await?;
+        for answer in answers {
+            answer.map_err(|(name, code)| anyhow!("cannot add partitions to {name}: {code}"))?;
         }
         Ok(())
     }
@@ -111,6 +147,24 @@ impl KafkaPart {
     fn admin(&self) -> Result<AdminClient<DefaultClientContext>> {
         Ok(ClientConfig::new().set("bootstrap.servers", self.bootstrap()).create()?)
     }
+}
+
+fn secure_properties(directory: &Path, [broker, controller, secure]: [u16; 3]) -> String {
+    let Certificate { certificate, key, .. } = Certificate::make(directory);
+    let read = |path: &Path| std::fs::read_to_string(path).expect("openssl wrote it");
+    let store = directory.join("keystore.pem");
+    std::fs::write(&store, read(&key) + &read(&certificate)).expect("the folder is ours");
+    let (store, (user, password)) = (store.display(), ACCOUNT);
+    format!(
+        "listeners=BROKER://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller},SECURE://127.0.0.1:{secure}
+advertised.listeners=BROKER://127.0.0.1:{broker},SECURE://127.0.0.1:{secure}
+listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:SASL_SSL
+listener.name.secure.ssl.keystore.type=PEM
+listener.name.secure.ssl.keystore.location={store}
+sasl.enabled.mechanisms=PLAIN
+listener.name.secure.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_{user}=\"{password}\";
+"
+    )
 }
 
 fn properties(directory: &Path, broker: u16, controller: u16) -> String {

@@ -4,6 +4,8 @@
 //! that started it ends in any other way, so a killed test run leaves no server behind; start parts from the
 //! test itself, not from a helper thread.
 
+pub mod browser;
+pub mod certificate;
 #[allow(dead_code, reason = "other test binaries use what this one does not")]
 pub mod clickhouse;
 pub mod estate;

@@ -23,11 +23,7 @@ pub struct Program {
 impl Program {
     /// Starts `plimsoll run` with the definition in `config`, which listens on `port`, and waits until it is ready.
     pub async fn start(config: &Path, port: u16) -> Result<Program> {
-        let output = config.with_extension("log");
-        let mut command = process::command(binary(), None, Orphan::Kill);
-        command.args(["run", "--config"]).arg(config).env("PAGERDUTY_KEY", "key-of-the-test");
-        let process = Process::start("plimsoll", &mut command, &output)?;
-        let program = Program { process, port, output };
+        let program = Program::launch(config, port)?;
         let deadline = Instant::now() + PATIENCE;
         while !program.get("/readyz").is_ok_and(|(status, body)| is_judging(status, &body)) {
             let said = program.said();
@@ -35,6 +31,15 @@ impl Program {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         Ok(program)
+    }
+
+    /// The same without waiting.
+    pub fn launch(config: &Path, port: u16) -> Result<Program> {
+        let output = config.with_extension("log");
+        let mut command = process::command(binary(), None, Orphan::Kill);
+        command.args(["run", "--config"]).arg(config).env("PAGERDUTY_KEY", "key-of-the-test");
+        let process = Process::start("plimsoll", &mut command, &output)?;
+        Ok(Program { process, port, output })
     }
 
     /// Runs another command of the program to its end.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use plimsoll_model::{PartitionId, RejectReason, Tick};
 use proptest::prelude::*;
 
-use super::made::{DAY_S, Record, batch, records_with_rows, settings};
+use super::made::{DAY_S, Record, batch, cases, records_with_rows, settings};
 use crate::merge::{Merge, PartitionSettings};
 
 /// One partition's content.
@@ -403,13 +403,7 @@ fn merged(contents: &[Content], choices: &[(usize, usize, u8)]) -> (Vec<Plain>, 
         if what == 1 && round < 40 && !merge.is_done() {
             let saved = serde_json::to_string(&merge.save()).unwrap();
             let state = serde_json::from_str(&saved).unwrap();
-            merge = Merge::restore(
-                state,
-                correct_within,
-                &settings,
-                &[],
-                merge.next_open().map(|open| plimsoll_model::Second(open.0 - 1)),
-            );
+            merge = Merge::restore(state, correct_within, &settings);
             merge.pending_rows_max = 3;
             merge.empty_ticks_max_s = EMPTY_TICKS_MAX_S;
             for content in contents {
@@ -426,9 +420,13 @@ fn merged(contents: &[Content], choices: &[(usize, usize, u8)]) -> (Vec<Plain>, 
 /// These partitions of one source, read as `choices` say, against the plain implementation.
 #[track_caller]
 fn check_read(partitions: &[(u64, &[(i64, usize)])], choices: &[(usize, usize, u8)]) {
-    let contents = contents_of(partitions);
-    let (expected_ticks, expected_refused) = plain(&contents);
-    let (ticks, refused) = merged(&contents, choices);
+    check_contents(&contents_of(partitions), choices);
+}
+
+#[track_caller]
+fn check_contents(contents: &[Content], choices: &[(usize, usize, u8)]) {
+    let (expected_ticks, expected_refused) = plain(contents);
+    let (ticks, refused) = merged(contents, choices);
     assert_eq!(refused, expected_refused);
     assert_eq!(ticks, expected_ticks);
 }
@@ -553,8 +551,20 @@ fn the_end_confirms_a_held_record_although_no_row_came_before() {
     check_read(&[(2_000, &[(172_252, 0), (202_637, 1)])], &[(0, 4, 11)]);
 }
 
+#[test]
+fn context_does_not_start_the_clock_before_what_the_end_confirms() {
+    let context: [&[(i64, usize)]; 2] =
+        [&[(200_000, 1)], &[(200_000, 0), (200_000, 1), (201_000, 0)]];
+    for records in context {
+        let mut contents = contents_of(&[(0, records), (2_000, &[(201_000, 0), (232_649, 1)])]);
+        contents[0].settings.context = true;
+        check_contents(&contents, &[(0, 4, 11)]);
+        check_contents(&contents, &[(1, 4, 11)]);
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, max_shrink_iters: 2_000, ..ProptestConfig::default() })]
+    #![proptest_config(cases(1_000))]
 
     #[test]
     fn files_become_the_same_ticks_however_they_are_read(

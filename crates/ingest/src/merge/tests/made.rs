@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use plimsoll_model::sessions::{SessionBuilder, SessionRow};
 use plimsoll_model::{Batch, PartitionId, Time};
+use proptest::prelude::ProptestConfig;
 
 use crate::merge::{Merge, PartitionSettings};
 
@@ -69,4 +70,13 @@ pub(crate) fn ticks(merge: &mut Merge) -> Vec<(i64, Vec<(u16, i64)>)> {
             (tick.second.0 - DAY_S, rows.collect())
         })
         .collect()
+}
+
+/// So many random cases, unless `PROPTEST_CASES` asks for another number.
+pub(crate) fn cases(usual: u32) -> ProptestConfig {
+    let mut config = ProptestConfig { max_shrink_iters: 5_000, ..ProptestConfig::default() };
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = usual;
+    }
+    config
 }

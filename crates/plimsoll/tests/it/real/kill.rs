@@ -195,7 +195,7 @@ fn rows(expected: &[Transition]) -> String {
 fn ends(expected: &[Transition]) -> String {
     let resolved = expected.iter().filter(|it| it.change == Change::Resolved);
     let mut ends: Vec<_> =
-        resolved.map(|it| format!("{}\t{}\t0\n", it.incident, it.sequence)).collect();
+        resolved.map(|it| format!("{}\t{}\tfalse\n", it.incident, it.sequence)).collect();
     ends.sort();
     ends.concat()
 }

@@ -180,7 +180,7 @@ impl Scene {
                     release_version, change, is_open, refused > 0, usable FROM plimsoll.incidents",
         );
         let expected =
-            "estate\torders-db\tpage\tservice.name\tissuer\tissuer\t2.14\tresolved\t0\t1\t97\n";
+            "estate\torders-db\tpage\tservice.name\tissuer\tissuer\t2.14\tresolved\tfalse\t1\t97\n";
         assert_eq!(incident, expected);
         let opening = select(
             "SELECT change, kind, severity, owner_value, release_version, exhaustion_from > as_of
@@ -319,7 +319,7 @@ fn check_ledger(config: &Path, log: &Path, deploys: &Path, counts: &[Count]) {
     config.override_source("deploys", vec![deploys.to_owned()]).unwrap();
     let mut levels: Vec<Level> = Vec::new();
     let mut changes: Vec<(Time, String)> = Vec::new();
-    let observe = |tick: &plimsoll_model::Tick, judge: &plimsoll_detect::Judge| {
+    let mut observe = |tick: &plimsoll_model::Tick, judge: &plimsoll_detect::Judge| {
         for row in tick.rows.iter().filter(|row| row.kind == RowKind::Session) {
             let (sessions, index) = (&tick.batch(row).sessions, row.index as usize);
             if sessions.event(index) != SessionEvent::Attempted {
@@ -338,7 +338,7 @@ fn check_ledger(config: &Path, log: &Path, deploys: &Path, counts: &[Count]) {
         levels.push(Level { second: tick.second, held: held.held as i64, by_application });
         Ok(())
     };
-    replay(&config, |_, _| Ok(()), observe).unwrap();
+    replay(&config, |tick, judge, _, _| observe(tick, judge)).unwrap();
 
     let (mut exact, mut off_most) = (0, 0);
     for count in counts {

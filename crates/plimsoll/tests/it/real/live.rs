@@ -65,6 +65,77 @@ async fn live_equals_replay() {
     assert_same(&decided(&data).unwrap(), &expected);
 }
 
+/// Waits until `/metrics` has `line`.
+async fn measured(program: &Program, line: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let (_, page) = program.get("/metrics").unwrap();
+        if page.contains(line) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "no `{line}`: {page}\n{}", program.said());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_is_added_while_running_is_read_as_replay_reads_it() {
+    let kafka = KafkaPart::start().await.unwrap();
+    let end = 400;
+    let start = plimsoll::clock::now().second().0 - end;
+    let plan = Plan { seed: 11, start, leak_from: 60, leak_every: 1.0, leak_until: 200, end };
+    let scenario = generate(plan);
+    let partitions = spread::split("db", "pg-logs", 100_000, &scenario.db);
+    kafka.create_topic("pg-logs", 1).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (config, data) = (folder.path().join("pipeline.yaml"), folder.path().join("data"));
+    let (port, brokers) = (free_ports(1).unwrap()[0], kafka.bootstrap());
+    // Nobody is idle meanwhile, so that the records alone decide.
+    let definition = format!(
+        r#"version: 1
+name: payments
+response_time: 5m
+data: data
+listen: 127.0.0.1:{port}
+kafka: {{brokers: "{brokers}"}}
+sources:
+  db: {{kafka: pg-logs, format: postgres_jsonlog, resource: orders-db, idle_after: 5m}}
+resources:
+  orders-db: {{connections: {{limit: {USABLE}}}}}
+"#
+    );
+    std::fs::write(&config, definition).unwrap();
+    let mut program = Program::start(&config, port).await.unwrap();
+    let read = |count: usize| format!("plimsoll_records_read_total{{source=\"db\"}} {count}\n");
+
+    let mut sent = spread::send(&brokers, &partitions[0], 0..100_000).unwrap();
+    measured(&program, &read(sent)).await;
+    kafka.add_partitions("pg-logs", 2).await.unwrap();
+    measured(&program, "plimsoll_partitions{source=\"db\",state=\"idle\"} 1\n").await;
+    // The new one first: from then on it holds the clock too.
+    for partition in [&partitions[1], &partitions[0]] {
+        sent += spread::send(&brokers, partition, 100_000..i64::MAX).unwrap();
+        measured(&program, &read(sent)).await;
+    }
+    // The end of the log is not judged while the clock waits for more, so some is cut off.
+    let last = Second(start + end - 60);
+    let judged = || stored(&data).unwrap().recover().unwrap().decided_through >= Some(last);
+    let deadline = Instant::now() + PATIENCE;
+    while !judged() {
+        assert!(Instant::now() < deadline, "not judged through {last}: {}", program.said());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let (status, _) = program.stop(STOP_WITHIN).unwrap();
+    assert!(status.success(), "{status}: {}", program.said());
+    let mut expected = replayed(&config, &partitions).unwrap();
+    let mut found = decided(&data).unwrap();
+    for transitions in [&mut expected, &mut found] {
+        transitions.retain(|it| it.as_of <= last);
+    }
+    assert!(!expected.is_empty());
+    assert_same(&found, &expected);
+}
+
 fn definition(brokers: &str, port: u16) -> String {
     format!(
         r#"version: 1

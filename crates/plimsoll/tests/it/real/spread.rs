@@ -1,5 +1,6 @@
 //! Records spread over partitions: produced into Kafka while time goes on, or written to files.
 
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
@@ -65,6 +66,28 @@ impl Partition {
     }
 }
 
+/// The same, but all on partition 0 before `from_ms`, and alternating afterwards.
+pub fn split(source: &str, topic: &str, from_ms: i64, lines: &[Line]) -> Vec<Partition> {
+    let mut partitions = spread(source, topic, (2, 1), &[]);
+    for (place, line) in lines.iter().enumerate() {
+        let number = if line.at_ms < from_ms { 0 } else { place % 2 };
+        let parcel = Parcel { due_ms: line.at_ms, text: line.text.clone() };
+        partitions[number].parcels.push(parcel);
+    }
+    partitions
+}
+
+/// Sends the records of `partition` that are due in `due_ms`, all at once. Says how many.
+pub fn send(bootstrap: &str, partition: &Partition, due_ms: Range<i64>) -> Result<usize> {
+    let mut producer = Producer::new(bootstrap, &[])?;
+    let due = partition.parcels.iter().filter(|parcel| due_ms.contains(&parcel.due_ms));
+    for parcel in due.clone() {
+        producer.send(&partition.topic, partition.number, parcel.text.as_bytes())?;
+    }
+    producer.flush()?;
+    Ok(due.count())
+}
+
 /// Creates the topics of `partitions`.
 pub async fn create_topics(kafka: &KafkaPart, partitions: &[Partition]) -> Result<()> {
     for last in partitions.chunk_by(|one, other| one.topic == other.topic) {
@@ -106,11 +129,10 @@ pub fn replayed(config: &Path, partitions: &[Partition]) -> Result<Vec<Transitio
         definition.override_source(&of_source[0].source, files)?;
     }
     let mut transitions = Vec::new();
-    let keep = |transition: &Transition, _| {
-        transitions.push(transition.clone());
+    replay::replay(&definition, |_, _, step, _| {
+        transitions.extend(step.transitions);
         Ok(())
-    };
-    replay::replay(&definition, keep, |_, _| Ok(()))?;
+    })?;
     transitions.sort_by_key(|it| (it.as_of, it.incident, it.sequence));
     Ok(transitions)
 }

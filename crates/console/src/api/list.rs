@@ -1,0 +1,43 @@
+//! `GET /api/incidents`.
+
+use std::cmp::Reverse;
+
+use plimsoll_model::Change;
+use plimsoll_store::{Decided, Error};
+use serde::Serialize;
+
+use super::transition::Line;
+use crate::sources::Pipeline;
+
+/// Incidents in one answer; older ones are left off and counted.
+pub const INCIDENTS_SHOWN_MAX: usize = 200;
+
+/// The body.
+#[derive(Debug, Serialize)]
+pub(super) struct List {
+    incidents: Vec<Line>,
+    left_off: usize,
+}
+
+/// Each incident's last transition: open ones first, the loudest and newest at the top.
+pub(super) fn answer(pipelines: &[Pipeline]) -> Result<List, Error> {
+    let mut incidents = Vec::new();
+    for pipeline in pipelines {
+        incidents.extend((pipeline.snapshots)()?.incidents()?);
+    }
+    incidents.sort_by_key(place);
+    let left_off = incidents.len().saturating_sub(INCIDENTS_SHOWN_MAX);
+    incidents.truncate(INCIDENTS_SHOWN_MAX);
+    let lines = incidents.into_iter().map(|decided| Line::of(decided).without_proof());
+    Ok(List { incidents: lines.collect(), left_off })
+}
+
+fn place(decided: &Decided) -> impl Ord + use<> {
+    let transition = &decided.transition;
+    let is_resolved = transition.change == Change::Resolved;
+    let (loudness, moment) = match is_resolved {
+        false => (Some(transition.severity_peak), transition.opened_at),
+        true => (None, transition.as_of),
+    };
+    (is_resolved, Reverse(loudness), Reverse(moment), transition.incident)
+}
