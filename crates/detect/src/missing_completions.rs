@@ -14,6 +14,13 @@ use crate::view::{ResourceView, Told};
 
 /// Over so many seconds the ends of calls are looked for, where their beginnings are not logged.
 const SPANS_S: [i64; 5] = [3, 6, 12, 24, 48];
+/// A smaller rise of the count is not looked at.
+const RISE_MIN: f64 = 3.0;
+/// Ends are missing from so many standard deviations below the usual on: with many holders some
+/// end less by chance at any time, and their sum would exceed any rise.
+const CHANCE: f64 = 4.0;
+/// What is missing may be so many of its standard deviations less than the rise.
+const RISE_CHANCE: f64 = 2.0;
 
 /// The detector's state for one resource.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -71,6 +78,9 @@ fn open_too_long(now: Second, view: &ResourceView<'_>, calls: &Calls) -> Vec<Par
 
 /// Of each holder: the ends that are usual in a span, and those that came; as much as the count of
 /// all that is open has risen in it, which says that the calls hang and were not left out.
+///
+/// The span in which the count has risen most decides, among those whose rise is explained: it
+/// reaches back to where the hang began.
 fn never_ended(
     now: Second,
     view: &ResourceView<'_>,
@@ -81,22 +91,65 @@ fn never_ended(
     if view.usable.is_some_and(|usable| view.held >= usable) {
         return Vec::new();
     }
+    let (mut most, mut found) = (0.0, Vec::new());
     for span_s in SPANS_S {
-        let Some(before) = levels.iter().rev().nth(span_s as usize) else { return Vec::new() };
+        let Some(before) = levels.iter().rev().nth(span_s as usize) else { break };
         let rise = view.held.saturating_sub(*before) as f64;
-        let part = |track: &Track| {
-            let usual = track.usual.rate_per_s() * span_s as f64;
-            Part::counted(usual, track.since(now, span_s).ended as f64)
-        };
-        let mut parts: Vec<Part> = calls.tracks().iter().map(part).collect();
-        let missing: f64 = parts.iter().map(|part| part.excess().max(0.0)).sum();
-        // Chance leaves ends out here and there: it must not explain the rise, nor exceed it.
-        if rise >= 3.0 && missing >= rise {
-            for part in &mut parts {
-                part.observed = part.expected + part.excess() * rise / missing;
-            }
-            return parts;
+        if rise < RISE_MIN || rise <= most {
+            continue;
+        }
+        if let Some(parts) = explained(now, span_s, rise, calls) {
+            (most, found) = (rise, parts);
         }
     }
-    Vec::new()
+    found
+}
+
+/// The parts of holders in a rise of the count within a span; `None` if what is missing does not
+/// explain it. Holders whose ends are each missing beyond chance have their own part; the others
+/// are asked together, and share theirs by their usual rates.
+fn explained(now: Second, span_s: i64, rise: f64, calls: &Calls) -> Option<Vec<Part>> {
+    let ends = |track: &Track| {
+        let usual = track.usual.rate_per_s() * span_s as f64;
+        (usual, track.since(now, span_s).ended as f64)
+    };
+    let ends: Vec<(f64, f64)> = calls.tracks().iter().map(ends).collect();
+    let is_missing = |(usual, came): (f64, f64)| shortfall(came, usual) >= CHANCE;
+    let (mut usual, mut missing, mut rest) = (0.0, 0.0, (0.0, 0.0));
+    for &(own, came) in &ends {
+        if is_missing((own, came)) {
+            usual += own;
+            missing += own - came;
+        } else {
+            rest = (rest.0 + own, rest.1 + came);
+        }
+    }
+    let rest_missing = if is_missing(rest) { rest.0 - rest.1 } else { 0.0 };
+    if rest_missing > 0.0 {
+        usual += rest.0;
+        missing += rest_missing;
+    }
+    // What is missing is known as well as what is usual in so short a time.
+    if missing <= 0.0 || missing + RISE_CHANCE * usual.sqrt() < rise {
+        return None;
+    }
+    let scale = (rise / missing).min(1.0);
+    let part = |&(own, came): &(f64, f64)| {
+        let excess = match is_missing((own, came)) {
+            true => own - came,
+            false => rest_missing * own / rest.0.max(1e-9),
+        };
+        Part::counted(came + excess * scale, came)
+    };
+    Some(ends.iter().map(part).collect())
+}
+
+/// How many standard deviations a count lies below the usual one: as
+/// [`crate::held_open::distance`], below it.
+fn shortfall(count: f64, usual: f64) -> f64 {
+    if count >= usual {
+        return 0.0;
+    }
+    let ratio = if count > 0.0 { count * (count / usual).ln() } else { 0.0 };
+    (2.0 * (ratio + usual - count)).sqrt()
 }

@@ -388,6 +388,8 @@ mod tests {
             unfinished: 242,
             victims: 0,
             victims_waited_s: 0.0,
+            further: Vec::new(),
+            estimated: false,
         };
         let hangs = Finding {
             kind: Kind::HeldOpen,
