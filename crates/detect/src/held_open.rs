@@ -263,8 +263,7 @@ impl Spell {
         let Some(since) = self.since else { return false };
         let Some(found) = &self.found else { return false };
         now.since(since) < NEW_NORMAL_S
-            && (found.culprits.is_empty()
-                || found.culprits.iter().any(|culprit| culprit.is(level)))
+            && (found.culprits.is_empty() || found.culprits.iter().any(|culprit| culprit.is(level)))
     }
 
     /// The verdict, where `found` was seen at `now`.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::calls::{Calls, Track};
 use crate::detector::Verdict;
-use crate::held_open::{HeldOpenSettings, Part, Spell, judge};
+use crate::held_open::{Found, HeldOpenSettings, Part, Spell, judge};
 use crate::view::{ResourceView, Told};
 
 /// Over so many seconds the ends of calls are looked for, where their beginnings are not logged.
@@ -45,13 +45,12 @@ impl MissingCompletions {
                 self.levels.pop_front();
             }
         }
-        let parts = match view.told {
+        let found = match view.told {
             Told::Sessions => return Verdict::Quiet,
             _ if !calls.is_known() => return Verdict::Quiet,
-            Told::Calls => open_too_long(now, view, calls),
-            Told::EndedCalls => never_ended(now, view, calls, &self.levels),
+            Told::Calls => judge(settings, view, &open_too_long(now, view, calls)),
+            Told::EndedCalls => never_ended(settings, now, view, calls, &self.levels),
         };
-        let found = judge(settings, view, &parts);
         self.spell.step(settings, now, view, calls, found)
     }
 
@@ -79,30 +78,31 @@ fn open_too_long(now: Second, view: &ResourceView<'_>, calls: &Calls) -> Vec<Par
 /// Of each holder: the ends that are usual in a span, and those that came; as much as the count of
 /// all that is open has risen in it, which says that the calls hang and were not left out.
 ///
-/// The span in which the count has risen most decides, among those whose rise is explained: it
-/// reaches back to where the hang began.
+/// The span with the largest excess decides: it reaches back to where the hang began.
 fn never_ended(
+    settings: &HeldOpenSettings,
     now: Second,
     view: &ResourceView<'_>,
     calls: &Calls,
     levels: &VecDeque<u64>,
-) -> Vec<Part> {
+) -> Option<Found> {
     // When nothing is free others wait too, and their ends stay away as well.
     if view.usable.is_some_and(|usable| view.held >= usable) {
-        return Vec::new();
+        return None;
     }
-    let (mut most, mut found) = (0.0, Vec::new());
+    let mut most: Option<Found> = None;
     for span_s in SPANS_S {
         let Some(before) = levels.iter().rev().nth(span_s as usize) else { break };
         let rise = view.held.saturating_sub(*before) as f64;
-        if rise < RISE_MIN || rise <= most {
+        let known = most.as_ref().map_or(0.0, |found| found.excess);
+        if rise < RISE_MIN || rise <= known {
             continue;
         }
-        if let Some(parts) = explained(now, span_s, rise, calls) {
-            (most, found) = (rise, parts);
-        }
+        let parts = explained(now, span_s, rise, calls);
+        let found = parts.and_then(|parts| judge(settings, view, &parts));
+        most = found.filter(|found| found.excess > known).or(most);
     }
-    found
+    most
 }
 
 /// The parts of holders in a rise of the count within a span; `None` if what is missing does not
