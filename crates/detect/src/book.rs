@@ -358,6 +358,9 @@ impl Incident {
         if finding.severity > self.last.severity_peak {
             return Some(Reason::SeverityRaised);
         }
+        if told.kind == Kind::GrowthToLimit && finding.kind == Kind::HeldOpen {
+            return Some(Reason::CauseFound);
+        }
         if cost(told).0 == 0 && cost(finding).0 > 0 {
             return Some(Reason::OthersWait);
         }
@@ -628,6 +631,67 @@ mod tests {
         };
         let told = check(9, verdicts, &["0 1.1 hold_time_shifted"]);
         assert_eq!(told[0].finding.kind, Kind::HeldOpen);
+    }
+
+    /// Calls of the issuer that are held open: 10 units, and what it costs others.
+    fn hangs(level: u64, victims: u64, victims_waited_s: f64) -> Finding {
+        let detail = HeldOpen { victims, victims_waited_s, ..HeldOpen::default() };
+        Finding {
+            kind: Kind::HeldOpen,
+            severity: Severity::Page,
+            owner: issuer(),
+            owner_level: Some(level),
+            exhaustion: None,
+            detail: Some(Detail::HeldOpen(detail)),
+            ..growth()
+        }
+    }
+
+    fn hang(finding: Finding) -> Vec<(Witness, Verdict)> {
+        vec![(Witness::MissingCompletions, Verdict::Found(finding))]
+    }
+
+    #[test]
+    fn a_share_that_doubles_is_told_after_a_pause() {
+        let verdicts = |second| hang(hangs(if second < 5 { 10 } else { 20 }, 0, 0.0));
+        let told = check(600, verdicts, &["0 1.1 completions_missing", "180 1.2 cost_grown"]);
+        assert_eq!(told[1].finding.owner_level, Some(20));
+        // Neither is half as much more, nor twice of almost nothing.
+        let verdicts = |second| hang(hangs(if second < 5 { 10 } else { 15 }, 0, 0.0));
+        check(600, verdicts, &["0 1.1 completions_missing"]);
+        let verdicts = |second| hang(hangs(if second < 5 { 2 } else { 7 }, 0, 0.0));
+        check(600, verdicts, &["0 1.1 completions_missing"]);
+    }
+
+    #[test]
+    fn what_others_pay_is_told_and_summed_up_at_the_end() {
+        let verdicts = |second| match second {
+            0..5 => hang(hangs(40, 0, 0.0)),
+            5..10 => hang(hangs(40, 3, 0.05)),
+            10..200 => hang(hangs(40, 51, 340.0)),
+            200..210 => hang(hangs(40, 52, 350.0)),
+            _ => Vec::new(),
+        };
+        let expected = [
+            "0 1.1 completions_missing",
+            "5 1.2 others_wait",
+            "185 1.3 cost_grown",
+            "270 1.4 hold_times_usual",
+        ];
+        let told = check(300, verdicts, &expected);
+        assert_eq!((cost(&told[2].finding), cost(&told[3].finding)), ((51, 340.0), (52, 350.0)));
+        assert!(told[3].headline.contains("52 others waited 350 s"), "{}", told[3].headline);
+    }
+
+    #[test]
+    fn calls_held_open_explain_growth_that_was_told_before() {
+        let nobody = Finding { owner: Owner::Nobody, ..hangs(90, 0, 0.0) };
+        let grows = Finding { owner: Owner::Nobody, severity: Severity::Page, ..growth() };
+        let verdicts = |second| match second {
+            0..5 => found(grows.clone()),
+            _ => [found(grows.clone()), hang(nobody.clone())].concat(),
+        };
+        check(9, verdicts, &["0 1.1 exhaustion_forecast", "5 1.2 cause_found"]);
     }
 
     #[test]

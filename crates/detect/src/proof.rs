@@ -4,7 +4,7 @@
 //! `as_of`; of none of the numbers that it proves. It keeps to what DataFusion and ClickHouse
 //! understand alike. `docs/sql.md`, "The proof of an incident", says how exact each number is.
 
-use plimsoll_model::{Dimension, Finding, IncidentId, Kind, Owner, Second};
+use plimsoll_model::{Detail, Dimension, Finding, IncidentId, Kind, Owner, Second};
 
 /// The proof of `finding`, as incident `incident` told it at `as_of`.
 pub(crate) fn proof(incident: IncidentId, finding: &Finding, as_of: Second) -> String {
@@ -34,7 +34,9 @@ fn panes(incident: IncidentId, finding: &Finding, as_of: Second) -> String {
     let is_growth = finding.kind == Kind::GrowthToLimit;
     let since = moment(Second(finding.since.0 - finding.since.0.rem_euclid(10)));
     let mut columns = vec!["MAX(CASE WHEN place = 1 THEN held_units END) AS level".to_owned()];
-    if owner.is_some() {
+    // No row says who holds what as long as only ended calls are logged.
+    let is_estimate = matches!(&finding.detail, Some(Detail::HeldOpen(detail)) if detail.estimated);
+    if owner.is_some() && !is_estimate {
         columns.push("MAX(CASE WHEN place = 1 THEN owned END) AS owner_level".to_owned());
         columns.push(match is_growth {
             // The level before the growth: its mean over the panes before.

@@ -492,6 +492,44 @@ mod tests {
     }
 
     #[test]
+    fn calls_of_several_that_hang() {
+        let other = |value: &str, held| Culprit { value: value.to_owned(), held, held_before: 4 };
+        let detail = HeldOpen {
+            arrivals_per_s: 10.0,
+            arrivals_per_s_before: 10.0,
+            hold_s: 9.0,
+            hold_s_before: 0.5,
+            unfinished: 80,
+            further: vec![other("globex", 30), other("initech", 20)],
+            estimated: true,
+            ..HeldOpen::default()
+        };
+        let hangs = Finding {
+            kind: Kind::HeldOpen,
+            resource: "gateway".to_owned(),
+            unit: "slots".to_owned(),
+            owner: Owner::Holder { dimension: Dimension::Tenant, value: "acme".to_owned() },
+            since: Second(NOW - 25),
+            level: 95,
+            usable: Some(100),
+            owner_level: Some(40),
+            owner_level_before: Some(2),
+            growth_per_minute: None,
+            exhaustion: None,
+            release: None,
+            detail: Some(Detail::HeldOpen(detail)),
+            ..growth()
+        };
+        check(
+            hangs,
+            "tenants acme, globex and initech hold about 40, 30 and 20 of 100 slots of gateway, \
+             90 % together (normally 10 %); their rate is unchanged (10.0/s), 80 calls last longer \
+             than usual since 15:09:35 (9.0 s on average, usually 500 ms); 5 are free.",
+            "Throttle acme, globex and initech; their calls hang: look at what they wait for.",
+        );
+    }
+
+    #[test]
     fn the_end() {
         let (headline, advice) = resolved(&growth(), Reason::ResourceRestarted);
         assert_eq!(

@@ -120,6 +120,8 @@ pub enum Reason {
     LimitLearned,
     /// Updated: others wait for units now.
     OthersWait,
+    /// Updated: calls that are held open explain the growth.
+    CauseFound,
     /// Updated: the owner holds, or others pay, much more than was said.
     CostGrown,
     /// Updated: the new interval does not overlap the one last said.
@@ -159,6 +161,7 @@ impl Reason {
             Reason::ReleaseNamed => "release_named",
             Reason::LimitLearned => "limit_learned",
             Reason::OthersWait => "others_wait",
+            Reason::CauseFound => "cause_found",
             Reason::CostGrown => "cost_grown",
             Reason::ForecastMoved => "forecast_moved",
             Reason::GrowthEnded => "growth_ended",
