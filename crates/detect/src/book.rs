@@ -633,7 +633,7 @@ mod tests {
         assert_eq!(told[0].finding.kind, Kind::HeldOpen);
     }
 
-    /// Calls of the issuer that are held open: 10 units, and what it costs others.
+    /// Calls of the issuer that are held open: its units, and what that costs others.
     fn hangs(level: u64, victims: u64, victims_waited_s: f64) -> Finding {
         let detail = HeldOpen { victims, victims_waited_s, ..HeldOpen::default() };
         Finding {
