@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use plimsoll_model::detail::HeldOpen;
 use plimsoll_model::{
     Change, Detail, Dimension, Finding, IncidentId, Interval, Kind, Owner, Reason, Second,
     Transition,
@@ -18,6 +19,12 @@ pub const INCIDENTS_MAX: usize = 256;
 
 /// How long nothing may be found before an incident is resolved, unless it came back before.
 const HOLD_S: i64 = 60;
+
+/// It is news when an owner holds so many times what was said and this many units more, or when
+/// so many times as many others wait, or for so much longer in all and by this many seconds.
+const MUCH_MORE: f64 = 2.0;
+const MORE_UNITS: u64 = 6;
+const MORE_WAIT_S: f64 = 60.0;
 
 /// The most resolved incidents that are remembered to damp their return.
 const RESOLVED_MAX: usize = 1_024;
@@ -56,6 +63,8 @@ struct Incident {
     testimonies: Vec<Testimony>,
     /// The interval that the reader was told last.
     told: Option<Interval>,
+    /// What calls that are held open cost others when it was most: how many, and seconds.
+    cost: (u64, f64),
     /// How long nothing may be found before it is resolved.
     hold_s: i64,
     /// Since when nothing is found.
@@ -219,6 +228,7 @@ impl Book {
         self.incidents.push(Incident {
             last: last.clone(),
             told: finding.exhaustion,
+            cost: cost(&finding),
             testimonies: vec![Testimony { witness, finding, ended: None }],
             hold_s,
             quiet_since: None,
@@ -280,9 +290,15 @@ impl Incident {
             if second.since(quiet_since) < self.hold_s {
                 return None;
             }
+            // The end says what it came to.
+            if let Some(Detail::HeldOpen(detail)) = &mut self.last.finding.detail {
+                (detail.victims, detail.victims_waited_s) = self.cost;
+            }
             return Some(self.tell(Change::Resolved, self.end_reason(), second));
         };
         self.quiet_since = None;
+        let (victims, waited_s) = cost(&finding);
+        self.cost = (self.cost.0.max(victims), self.cost.1.max(waited_s));
         if self.last.as_of == second {
             return None;
         }
@@ -297,8 +313,10 @@ impl Incident {
     /// completed by what growth knows; the owner that was named before, if nobody names one.
     fn finding(&self) -> Option<Finding> {
         let heard = || self.testimonies.iter().filter(|testimony| testimony.ended.is_none());
-        let strongest = heard()
-            .max_by_key(|testimony| (testimony.finding.severity, rank(testimony.finding.kind)))?;
+        let strongest = heard().max_by_key(|testimony| {
+            let Finding { severity, kind, .. } = testimony.finding;
+            (severity, rank(kind), culprits_level(&testimony.finding))
+        })?;
         let mut finding = strongest.finding.clone();
         for testimony in heard() {
             let other = &testimony.finding;
@@ -340,14 +358,16 @@ impl Incident {
         if finding.severity > self.last.severity_peak {
             return Some(Reason::SeverityRaised);
         }
-        if victims(told) == 0 && victims(finding) > 0 {
+        if told.kind == Kind::GrowthToLimit && finding.kind == Kind::HeldOpen {
+            return Some(Reason::CauseFound);
+        }
+        if cost(told).0 == 0 && cost(finding).0 > 0 {
             return Some(Reason::OthersWait);
         }
         // A first name matters at once, a refinement only after a pause.
         let has_paused = second.since(self.last.as_of) >= rules.pause_s;
-        if told.owner != finding.owner
-            && (has_paused || !matches!(told.owner, Owner::Holder { .. }))
-        {
+        let is_another = told.owner != finding.owner || has_new_culprit(told, finding);
+        if is_another && (has_paused || !matches!(told.owner, Owner::Holder { .. })) {
             return Some(Reason::OwnerNamed);
         }
         if finding.release.is_some()
@@ -361,6 +381,9 @@ impl Incident {
             && (has_paused || told.usable.is_none())
         {
             return Some(Reason::LimitLearned);
+        }
+        if has_paused && costs_much_more(told, finding) {
+            return Some(Reason::CostGrown);
         }
         let has_moved = finding
             .exhaustion
@@ -397,12 +420,45 @@ impl Incident {
     }
 }
 
-/// How many others wait.
-fn victims(finding: &Finding) -> u64 {
+fn held_open(finding: &Finding) -> Option<&HeldOpen> {
     match &finding.detail {
-        Some(Detail::HeldOpen(detail)) => detail.victims,
-        _ => 0,
+        Some(Detail::HeldOpen(detail)) => Some(detail),
+        _ => None,
     }
+}
+
+/// How many others wait, and for how long, in seconds, added up.
+fn cost(finding: &Finding) -> (u64, f64) {
+    held_open(finding).map_or((0, 0.0), |detail| (detail.victims, detail.victims_waited_s))
+}
+
+/// What all culprits hold.
+fn culprits_level(finding: &Finding) -> u64 {
+    let further = held_open(finding).into_iter().flat_map(|detail| &detail.further);
+    finding.owner_level.unwrap_or(0) + further.map(|culprit| culprit.held).sum::<u64>()
+}
+
+/// Whether a reader of `told` would think it much smaller than `finding` says.
+fn costs_much_more(told: &Finding, finding: &Finding) -> bool {
+    if told.kind != Kind::HeldOpen || finding.kind != Kind::HeldOpen {
+        return false;
+    }
+    let is_much = |before: f64, now: f64| now >= MUCH_MORE * before;
+    let (level_before, level) = (culprits_level(told), culprits_level(finding));
+    let ((victims_before, waited_before_s), (victims, waited_s)) = (cost(told), cost(finding));
+    (level >= level_before + MORE_UNITS && is_much(level_before as f64, level as f64))
+        || (victims > victims_before && is_much(victims_before as f64, victims as f64))
+        || (waited_s >= waited_before_s + MORE_WAIT_S && is_much(waited_before_s, waited_s))
+}
+
+/// Whether a culprit is named who was not named before.
+fn has_new_culprit(told: &Finding, finding: &Finding) -> bool {
+    let further = |finding| held_open(finding).into_iter().flat_map(|detail| &detail.further);
+    let is_known = |value: &str| {
+        let is_owner = matches!(&told.owner, Owner::Holder { value: known, .. } if known == value);
+        is_owner || further(told).any(|known| known.value == value)
+    };
+    held_open(told).is_some() && further(finding).any(|culprit| !is_known(&culprit.value))
 }
 
 /// Of findings that are equally loud the one with the most to say: calls that hang explain the
@@ -575,6 +631,67 @@ mod tests {
         };
         let told = check(9, verdicts, &["0 1.1 hold_time_shifted"]);
         assert_eq!(told[0].finding.kind, Kind::HeldOpen);
+    }
+
+    /// Calls of the issuer that are held open: its units, and what that costs others.
+    fn hangs(level: u64, victims: u64, victims_waited_s: f64) -> Finding {
+        let detail = HeldOpen { victims, victims_waited_s, ..HeldOpen::default() };
+        Finding {
+            kind: Kind::HeldOpen,
+            severity: Severity::Page,
+            owner: issuer(),
+            owner_level: Some(level),
+            exhaustion: None,
+            detail: Some(Detail::HeldOpen(detail)),
+            ..growth()
+        }
+    }
+
+    fn hang(finding: Finding) -> Vec<(Witness, Verdict)> {
+        vec![(Witness::MissingCompletions, Verdict::Found(finding))]
+    }
+
+    #[test]
+    fn a_share_that_doubles_is_told_after_a_pause() {
+        let verdicts = |second| hang(hangs(if second < 5 { 10 } else { 20 }, 0, 0.0));
+        let told = check(600, verdicts, &["0 1.1 completions_missing", "180 1.2 cost_grown"]);
+        assert_eq!(told[1].finding.owner_level, Some(20));
+        // Neither is half as much more, nor twice of almost nothing.
+        let verdicts = |second| hang(hangs(if second < 5 { 10 } else { 15 }, 0, 0.0));
+        check(600, verdicts, &["0 1.1 completions_missing"]);
+        let verdicts = |second| hang(hangs(if second < 5 { 2 } else { 7 }, 0, 0.0));
+        check(600, verdicts, &["0 1.1 completions_missing"]);
+    }
+
+    #[test]
+    fn what_others_pay_is_told_and_summed_up_at_the_end() {
+        let verdicts = |second| match second {
+            0..5 => hang(hangs(40, 0, 0.0)),
+            5..10 => hang(hangs(40, 3, 0.05)),
+            10..200 => hang(hangs(40, 51, 340.0)),
+            200..210 => hang(hangs(40, 52, 350.0)),
+            _ => Vec::new(),
+        };
+        let expected = [
+            "0 1.1 completions_missing",
+            "5 1.2 others_wait",
+            "185 1.3 cost_grown",
+            "270 1.4 hold_times_usual",
+        ];
+        let told = check(300, verdicts, &expected);
+        assert_eq!((cost(&told[2].finding), cost(&told[3].finding)), ((51, 340.0), (52, 350.0)));
+        assert!(told[3].headline.contains("52 others waited 350 s"), "{}", told[3].headline);
+    }
+
+    #[test]
+    fn calls_held_open_explain_growth_that_was_told_before() {
+        let nobody = Finding { owner: Owner::Nobody, ..hangs(90, 0, 0.0) };
+        let grows = Finding { owner: Owner::Nobody, severity: Severity::Page, ..growth() };
+        let verdicts = |second| match second {
+            0..5 => found(grows.clone()),
+            _ => [found(grows.clone()), hang(nobody.clone())].concat(),
+        };
+        check(9, verdicts, &["0 1.1 exhaustion_forecast", "5 1.2 cause_found"]);
     }
 
     #[test]

@@ -48,6 +48,17 @@ impl Sums {
         self.age_us += other.age_us;
         self.long += other.long;
     }
+
+    /// `inside` parts of `whole`, rounded.
+    fn part(self, inside: u64, whole: u64) -> Sums {
+        let part = |sum: u64| (sum.saturating_mul(inside) + whole / 2) / whole;
+        Sums {
+            began: part(self.began),
+            ended: part(self.ended),
+            age_us: part(self.age_us),
+            long: part(self.long),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,12 +101,17 @@ impl Recent {
         }
     }
 
-    /// What happened in the `seconds` that end with the tick `now`. A bucket that lies half
-    /// outside counts as a whole.
+    /// What happened in the `seconds` that end with the tick `now`. Of a bucket that lies half
+    /// outside, half counts.
     fn since(&self, now: i64, seconds: i64) -> Sums {
+        let before = now - seconds;
         let mut sums = Sums::default();
-        for bucket in self.0.iter().rev().take_while(|bucket| bucket.from > now - seconds) {
-            sums.add(bucket.sums);
+        for bucket in self.0.iter().rev().take_while(|bucket| bucket.to > before) {
+            let (inside, whole) = (bucket.to - before, bucket.to + 1 - bucket.from);
+            sums.add(match inside < whole {
+                true => bucket.sums.part(inside as u64, whole as u64),
+                false => bucket.sums,
+            });
         }
         sums
     }

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use plimsoll_model::detail::HeldOpen;
+use plimsoll_model::detail::{self, HeldOpen};
 use plimsoll_model::{
     Detail, Dimension, Finding, Interval, Kind, Owner, Reason, Second, Severity, Time,
 };
@@ -48,11 +48,13 @@ impl Default for HeldOpenSettings {
     }
 }
 
-/// The most culprits that are told apart; what more than these share is nobody's fault.
+/// The most culprits that are told apart and named; what more than these share is nobody's fault.
 pub const CULPRITS_MAX: usize = 4;
 /// Each of several culprits has at least this part of the excess, and all of them this part.
 const CULPRIT_SHARE: f64 = 0.2;
 const COVERED: f64 = 0.6;
+/// Another culprit takes the first place only with so many times the excess of the first.
+const CLEARLY: f64 = 1.5;
 /// What is left after the culprits may have grown by this part of their growth.
 const OTHERS: f64 = 1.0 / 3.0;
 /// It is over when nothing was seen for so long, in seconds.
@@ -130,15 +132,32 @@ pub fn distance(observed: f64, expected: f64) -> f64 {
     (2.0 * (observed * (observed / expected).ln() - (observed - expected))).sqrt()
 }
 
+/// Somebody whose excess it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Culprit {
+    dimension: Dimension,
+    value: String,
+    /// In units.
+    excess: f64,
+}
+
+impl Culprit {
+    fn is(&self, level: &HolderLevel) -> bool {
+        level.holder.get(self.dimension) == Some(self.value.as_str())
+    }
+
+    fn has_the_name_of(&self, other: &Culprit) -> bool {
+        self.dimension == other.dimension && self.value == other.value
+    }
+}
+
 /// An excess and whose it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Found {
     /// The culprits, the largest first; none if everybody is slower.
-    pub culprits: Vec<(Dimension, String)>,
+    pub culprits: Vec<Culprit>,
     /// Their excess, or everybody's, in units.
     pub excess: f64,
-    /// What they hold, as far as the rows tell.
-    pub observed: f64,
     /// Whether there is anybody to name.
     pub names: bool,
 }
@@ -185,7 +204,6 @@ pub fn judge(
     total.is_evident(settings).then(|| Found {
         culprits: Vec::new(),
         excess: total.excess(),
-        observed: total.observed,
         names,
     })
 }
@@ -207,7 +225,7 @@ fn culprits(
             break;
         }
         sum.add(part);
-        named.push((dimension, value.to_owned()));
+        named.push(Culprit { dimension, value: value.to_owned(), excess: part.excess() });
     }
     let others = Part {
         observed: total.observed - sum.observed,
@@ -217,8 +235,7 @@ fn culprits(
     let share = sum.excess() / total.excess();
     let stands_out = others.growth() <= OTHERS * sum.growth();
     (!named.is_empty() && share >= COVERED && stands_out && sum.excess() >= excess_min).then(|| {
-        let found =
-            Found { culprits: named, excess: sum.excess(), observed: sum.observed, names: true };
+        let found = Found { culprits: named, excess: sum.excess(), names: true };
         (share.min(1.0), found)
     })
 }
@@ -245,11 +262,8 @@ impl Spell {
     pub fn is_unusual(&self, now: Second, level: &HolderLevel) -> bool {
         let Some(since) = self.since else { return false };
         let Some(found) = &self.found else { return false };
-        let of = |(dimension, value): &(Dimension, String)| {
-            level.holder.get(*dimension) == Some(value.as_str())
-        };
         now.since(since) < NEW_NORMAL_S
-            && (found.culprits.is_empty() || found.culprits.iter().any(of))
+            && (found.culprits.is_empty() || found.culprits.iter().any(|culprit| culprit.is(level)))
     }
 
     /// The verdict, where `found` was seen at `now`.
@@ -294,19 +308,27 @@ impl Spell {
         }
     }
 
-    fn see(&mut self, now: Second, found: Found) {
+    fn see(&mut self, now: Second, mut found: Found) {
         self.since.get_or_insert(now);
         self.seen = now;
         self.looks += 1;
         // Once all units are taken everybody is slow: who was named before stays named.
-        let keeps = self.found.as_ref().is_some_and(|known| match known.culprits.first() {
-            None => false,
-            Some(first) => !found.culprits.contains(first),
-        });
-        match &mut self.found {
-            Some(known) if keeps => known.excess = known.excess.max(0.0),
-            known => *known = Some(found),
+        if let Some(first) = self.found.as_ref().and_then(|known| known.culprits.first()) {
+            let place = found.culprits.iter().position(|other| other.has_the_name_of(first));
+            match place {
+                // Two of a size do not take turns.
+                Some(place)
+                    if found.culprits[0].excess < CLEARLY * found.culprits[place].excess =>
+                {
+                    found.culprits[..=place].rotate_right(1);
+                }
+                Some(_) => {}
+                None if self.told => return,
+                // Looks that do not agree: this is the first of another one.
+                None => self.looks = 1,
+            }
         }
+        self.found = Some(found);
     }
 }
 
@@ -340,45 +362,62 @@ fn finding(
     found: &Found,
     severity: Severity,
 ) -> Finding {
-    let is_owner = |level: &HolderLevel| {
-        let of = |(dimension, value): &(Dimension, String)| {
-            level.holder.get(*dimension) == Some(value.as_str())
-        };
-        found.culprits.is_empty() || found.culprits.iter().any(of)
-    };
-    let (mut held, mut began, mut ended, mut age_us) = (0, 0, 0, 0);
+    let (mut began, mut ended, mut age_us) = (0, 0, 0);
     let (mut usual_rate, mut usual_held) = (0.0, 0.0);
     let (mut victims, mut waited_us) = (BTreeSet::new(), 0);
-    let dimension = found.culprits.first().map_or(Dimension::Tenant, |(dimension, _)| *dimension);
+    // Of each culprit what it holds and usually holds; of everybody if nobody is to blame.
+    let mut shares = vec![(0, 0.0); found.culprits.len().max(1)];
+    let dimension = found.culprits.first().map_or(Dimension::Tenant, |first| first.dimension);
     for (level, track) in view.holders.iter().zip(calls.tracks()) {
-        if is_owner(level) {
-            held += level.held;
+        let place = match found.culprits.is_empty() {
+            true => Some(0),
+            false => found.culprits.iter().position(|culprit| culprit.is(level)),
+        };
+        if let Some(place) = place {
             let flow = track.since(now, FLOW_S);
             began += flow.began;
             ended += flow.ended;
             age_us += flow.age_us;
             usual_rate += track.usual.rate_per_s();
-            usual_held += track.usual.rate_per_s() * track.usual.hold_s();
+            let usual = track.usual.rate_per_s() * track.usual.hold_s();
+            usual_held += usual;
+            shares[place].0 += level.held;
+            shares[place].1 += usual;
         }
         let (calm_waits, calm_us, calm_refusals) = track.calm;
         let waits = level.waited - calm_waits + level.refused - calm_refusals;
-        if waits > 0 && (!is_owner(level) || found.culprits.is_empty()) {
+        if waits > 0 && (place.is_none() || found.culprits.is_empty()) {
             victims.insert(level.holder.get(dimension).unwrap_or_default());
             waited_us += level.waited_us - calm_us;
         }
     }
-    let flow = |calls: u64| calls as f64 / FLOW_S as f64;
-    let (arrivals, held, grows) = match view.told {
-        Told::EndedCalls => {
-            (usual_rate, (found.observed.round() as u64).min(view.held), usual_rate)
+    let estimated = view.told == Told::EndedCalls;
+    if estimated {
+        // No row tells who holds what: the excess comes on top of what is usual.
+        let excess = |place: usize| found.culprits.get(place).map_or(found.excess, |c| c.excess);
+        let mut left = view.held;
+        for (place, (held, usual)) in shares.iter_mut().enumerate() {
+            *held = ((*usual + excess(place)).round() as u64).min(left);
+            left -= *held;
         }
-        _ => (flow(began), held, flow(began) - flow(ended)),
+    }
+    let held: u64 = shares.iter().map(|(held, _)| held).sum();
+    let flow = |calls: u64| calls as f64 / FLOW_S as f64;
+    let (arrivals, grows) = match estimated {
+        true => (usual_rate, usual_rate),
+        false => (flow(began), flow(began) - flow(ended)),
     };
     // Little's law counts what is open; those that ended may have taken longer still.
     let ended_s = age_us as f64 / 1e6 / ended.max(1) as f64;
     let hold_s = (held as f64 / arrivals.max(0.1)).max(ended_s);
+    let of_share = |(culprit, share): (&Culprit, &(u64, f64))| detail::Culprit {
+        value: culprit.value.clone(),
+        held: share.0,
+        held_before: share.1.round() as u64,
+    };
+    let further = found.culprits.iter().zip(&shares).skip(1).map(of_share).collect();
     let owner = match (found.culprits.first(), found.names) {
-        (Some((dimension, value)), _) => {
+        (Some(Culprit { dimension, value, .. }), _) => {
             Owner::Holder { dimension: *dimension, value: value.clone() }
         }
         (None, true) => Owner::Nobody,
@@ -393,8 +432,8 @@ fn finding(
         since,
         level: view.held,
         usable: view.usable,
-        owner_level: Some(held),
-        owner_level_before: Some(usual_held.round() as u64),
+        owner_level: Some(shares[0].0),
+        owner_level_before: Some(shares[0].1.round() as u64),
         growth_per_minute: None,
         exhaustion: exhaustion(now, view, found.excess, grows),
         release: None,
@@ -408,6 +447,8 @@ fn finding(
             unfinished: found.excess.round() as u64,
             victims: victims.len() as u64,
             victims_waited_s: waited_us as f64 / 1e6,
+            further,
+            estimated,
         })),
     }
 }

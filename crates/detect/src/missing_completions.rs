@@ -9,11 +9,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::calls::{Calls, Track};
 use crate::detector::Verdict;
-use crate::held_open::{HeldOpenSettings, Part, Spell, judge};
+use crate::held_open::{Found, HeldOpenSettings, Part, Spell, judge};
 use crate::view::{ResourceView, Told};
 
 /// Over so many seconds the ends of calls are looked for, where their beginnings are not logged.
 const SPANS_S: [i64; 5] = [3, 6, 12, 24, 48];
+/// A smaller rise of the count is not looked at.
+const RISE_MIN: f64 = 3.0;
+/// Ends are missing from so many standard deviations below the usual on: with many holders some
+/// end less by chance at any time, and their sum would exceed any rise.
+const CHANCE: f64 = 4.0;
+/// What is missing may be so many of its standard deviations less than the rise.
+const RISE_CHANCE: f64 = 2.0;
 
 /// The detector's state for one resource.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -38,13 +45,12 @@ impl MissingCompletions {
                 self.levels.pop_front();
             }
         }
-        let parts = match view.told {
+        let found = match view.told {
             Told::Sessions => return Verdict::Quiet,
             _ if !calls.is_known() => return Verdict::Quiet,
-            Told::Calls => open_too_long(now, view, calls),
-            Told::EndedCalls => never_ended(now, view, calls, &self.levels),
+            Told::Calls => judge(settings, view, &open_too_long(now, view, calls)),
+            Told::EndedCalls => never_ended(settings, now, view, calls, &self.levels),
         };
-        let found = judge(settings, view, &parts);
         self.spell.step(settings, now, view, calls, found)
     }
 
@@ -71,32 +77,79 @@ fn open_too_long(now: Second, view: &ResourceView<'_>, calls: &Calls) -> Vec<Par
 
 /// Of each holder: the ends that are usual in a span, and those that came; as much as the count of
 /// all that is open has risen in it, which says that the calls hang and were not left out.
+///
+/// The span with the largest excess decides: it reaches back to where the hang began.
 fn never_ended(
+    settings: &HeldOpenSettings,
     now: Second,
     view: &ResourceView<'_>,
     calls: &Calls,
     levels: &VecDeque<u64>,
-) -> Vec<Part> {
+) -> Option<Found> {
     // When nothing is free others wait too, and their ends stay away as well.
     if view.usable.is_some_and(|usable| view.held >= usable) {
-        return Vec::new();
+        return None;
     }
+    let mut most: Option<Found> = None;
     for span_s in SPANS_S {
-        let Some(before) = levels.iter().rev().nth(span_s as usize) else { return Vec::new() };
+        let Some(before) = levels.iter().rev().nth(span_s as usize) else { break };
         let rise = view.held.saturating_sub(*before) as f64;
-        let part = |track: &Track| {
-            let usual = track.usual.rate_per_s() * span_s as f64;
-            Part::counted(usual, track.since(now, span_s).ended as f64)
-        };
-        let mut parts: Vec<Part> = calls.tracks().iter().map(part).collect();
-        let missing: f64 = parts.iter().map(|part| part.excess().max(0.0)).sum();
-        // Chance leaves ends out here and there: it must not explain the rise, nor exceed it.
-        if rise >= 3.0 && missing >= rise {
-            for part in &mut parts {
-                part.observed = part.expected + part.excess() * rise / missing;
-            }
-            return parts;
+        let known = most.as_ref().map_or(0.0, |found| found.excess);
+        if rise < RISE_MIN || rise <= known {
+            continue;
+        }
+        let parts = explained(now, span_s, rise, calls);
+        let found = parts.and_then(|parts| judge(settings, view, &parts));
+        most = found.filter(|found| found.excess > known).or(most);
+    }
+    most
+}
+
+/// The parts of holders in a rise of the count within a span; `None` if what is missing does not
+/// explain it. Holders whose ends are each missing beyond chance have their own part; the others
+/// are asked together, and share theirs by their usual rates.
+fn explained(now: Second, span_s: i64, rise: f64, calls: &Calls) -> Option<Vec<Part>> {
+    let ends = |track: &Track| {
+        let usual = track.usual.rate_per_s() * span_s as f64;
+        (usual, track.since(now, span_s).ended as f64)
+    };
+    let ends: Vec<(f64, f64)> = calls.tracks().iter().map(ends).collect();
+    let is_missing = |(usual, came): (f64, f64)| shortfall(came, usual) >= CHANCE;
+    let (mut usual, mut missing, mut rest) = (0.0, 0.0, (0.0, 0.0));
+    for &(own, came) in &ends {
+        if is_missing((own, came)) {
+            usual += own;
+            missing += own - came;
+        } else {
+            rest = (rest.0 + own, rest.1 + came);
         }
     }
-    Vec::new()
+    let rest_missing = if is_missing(rest) { rest.0 - rest.1 } else { 0.0 };
+    if rest_missing > 0.0 {
+        usual += rest.0;
+        missing += rest_missing;
+    }
+    // What is missing is known as well as what is usual in so short a time.
+    if missing <= 0.0 || missing + RISE_CHANCE * usual.sqrt() < rise {
+        return None;
+    }
+    let scale = (rise / missing).min(1.0);
+    let part = |&(own, came): &(f64, f64)| {
+        let excess = match is_missing((own, came)) {
+            true => own - came,
+            false => rest_missing * own / rest.0.max(1e-9),
+        };
+        Part::counted(came + excess * scale, came)
+    };
+    Some(ends.iter().map(part).collect())
+}
+
+/// How many standard deviations a count lies below the usual one: as
+/// [`crate::held_open::distance`], below it.
+fn shortfall(count: f64, usual: f64) -> f64 {
+    if count >= usual {
+        return 0.0;
+    }
+    let ratio = if count > 0.0 { count * (count / usual).ln() } else { 0.0 };
+    (2.0 * (ratio + usual - count)).sqrt()
 }

@@ -35,14 +35,10 @@ fn panes(incident: IncidentId, finding: &Finding, as_of: Second) -> String {
     let is_refusal = finding.kind == Kind::RefusalAtLimit;
     let since = moment(Second(finding.since.0 - finding.since.0.rem_euclid(10)));
     let mut columns = vec!["MAX(CASE WHEN place = 1 THEN held_units END) AS level".to_owned()];
-    if owner.is_some() {
-        // Who holds nothing is not told apart: logs of ended calls do not say who holds.
-        columns.push(match finding.kind {
-            Kind::HeldOpen => {
-                "NULLIF(MAX(CASE WHEN place = 1 THEN owned END), 0) AS owner_level".to_owned()
-            }
-            _ => "MAX(CASE WHEN place = 1 THEN owned END) AS owner_level".to_owned(),
-        });
+    // No row says who holds what as long as only ended calls are logged.
+    let is_estimate = matches!(&finding.detail, Some(Detail::HeldOpen(detail)) if detail.estimated);
+    if owner.is_some() && !is_estimate {
+        columns.push("MAX(CASE WHEN place = 1 THEN owned END) AS owner_level".to_owned());
         columns.push(match is_refusal {
             // What it held when the first was refused.
             true => "MAX(CASE WHEN since = 1 AND since_place = 1 THEN owned END) \

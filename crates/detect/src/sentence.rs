@@ -1,6 +1,6 @@
 //! The words of a page: what, how far, since when, until when, who, what next.
 
-use plimsoll_model::detail::HeldOpen;
+use plimsoll_model::detail::{Culprit, HeldOpen};
 use plimsoll_model::{Detail, Dimension, Finding, Interval, Kind, Owner, Reason, Second, Time};
 
 use crate::held_open::FLOW_S;
@@ -63,14 +63,29 @@ fn growth(finding: &Finding, as_of: Second) -> String {
 /// usually 10.1), its calls hang …`.
 fn held_open(finding: &Finding, detail: &HeldOpen, as_of: Second) -> String {
     let Finding { resource, unit, level, owner, .. } = finding;
+    let further = &detail.further;
     let own = finding.owner_level.unwrap_or(0);
+    let all = own + further.iter().map(|culprit| culprit.held).sum::<u64>();
+    let all_before = finding.owner_level_before.unwrap_or(0)
+        + further.iter().map(|culprit| culprit.held_before).sum::<u64>();
     let total = finding.usable.unwrap_or(*level).max(1);
     let percent = |held: u64| (held * 100 + total / 2) / total;
+    let about = if detail.estimated { "about " } else { "" };
     let who = match owner {
+        Owner::Holder { dimension, value } if !further.is_empty() => {
+            let levels = std::iter::once(own).chain(further.iter().map(|other| other.held));
+            format!(
+                "{} hold {about}{} of {total} {unit} of {resource}, {} % together (normally {} %)",
+                owners(*dimension, value, further),
+                listed(levels.map(|held| held.to_string())),
+                percent(all),
+                percent(all_before),
+            )
+        }
         Owner::Holder { .. } => format!(
-            "{owner} holds {own} of {total} {unit} of {resource}, {} % (normally {} %)",
-            percent(own),
-            percent(finding.owner_level_before.unwrap_or(0)),
+            "{owner} holds {about}{own} of {total} {unit} of {resource}, {} % (normally {} %)",
+            percent(all),
+            percent(all_before),
         ),
         _ => format!(
             "{level} of {total} {unit} of {resource} are held: calls of everybody take longer"
@@ -89,6 +104,7 @@ fn held_open(finding: &Finding, detail: &HeldOpen, as_of: Second) -> String {
         _ => format!("rate is unchanged ({now:.1}/s)"),
     };
     let whose = match owner {
+        Owner::Holder { .. } if !further.is_empty() => "their ",
         Owner::Holder { .. } => "its ",
         _ => "the ",
     };
@@ -109,24 +125,48 @@ fn held_open(finding: &Finding, detail: &HeldOpen, as_of: Second) -> String {
         (Some(usable), None) => format!("; {} are free", usable.saturating_sub(*level)),
         (None, _) => String::new(),
     };
-    let victims = match (detail.victims, owner) {
-        (0, _) => String::new(),
-        (victims, owner) => {
-            let others = match (owner, victims) {
-                (Owner::Holder { dimension: Dimension::Tenant, .. }, 1) => "other tenant",
-                (Owner::Holder { dimension: Dimension::Tenant, .. }, _) => "other tenants",
-                (Owner::Holder { .. }, 1) => "other",
-                (Owner::Holder { .. }, _) => "others",
-                _ => "holders",
-            };
-            format!("; {victims} {others} waited {} in all", length(detail.victims_waited_s))
-        }
+    let victims = match detail.victims {
+        0 => String::new(),
+        _ => format!("; {}", cost(owner, detail)),
     };
     let refused = match finding.refused {
         0 => String::new(),
         refused => format!("; {refused} requests were refused"),
     };
     format!("{who}; {whose}{rate}, {hang}{free}{victims}{refused}.")
+}
+
+/// `51 other tenants waited 340 s in all`.
+fn cost(owner: &Owner, detail: &HeldOpen) -> String {
+    let HeldOpen { victims, victims_waited_s, .. } = detail;
+    let others = match (owner, victims) {
+        (Owner::Holder { dimension: Dimension::Tenant, .. }, 1) => "other tenant",
+        (Owner::Holder { dimension: Dimension::Tenant, .. }, _) => "other tenants",
+        (Owner::Holder { .. }, 1) => "other",
+        (Owner::Holder { .. }, _) => "others",
+        (_, 1) => "holder",
+        _ => "holders",
+    };
+    format!("{victims} {others} waited {} in all", length(*victims_waited_s))
+}
+
+/// `tenants acme and globex`, `user.name acme and globex`.
+fn owners(dimension: Dimension, first: &str, further: &[Culprit]) -> String {
+    let names = std::iter::once(first).chain(further.iter().map(|other| other.value.as_str()));
+    let names = listed(names.map(str::to_owned));
+    match dimension {
+        Dimension::Tenant => format!("tenants {names}"),
+        _ => format!("{dimension} {names}"),
+    }
+}
+
+/// `a`, `a and b`, `a, b and c`.
+fn listed(words: impl Iterator<Item = String>) -> String {
+    let words: Vec<String> = words.collect();
+    match words.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} and {last}", others.join(", ")),
+        _ => words.concat(),
+    }
 }
 
 /// `250 ms`, `8.1 s`, `340 s`, `3 h`.
@@ -197,6 +237,14 @@ pub(crate) fn advice(finding: &Finding) -> String {
             let version = release.version.as_deref().unwrap_or("this one");
             format!("Roll back {} to the release before {version}, or limit it.", release.service)
         }
+        (Owner::Holder { value, .. }, None)
+            if let Some(Detail::HeldOpen(HeldOpen { further, .. })) = &finding.detail
+                && !further.is_empty() =>
+        {
+            let further = further.iter().map(|other| other.value.clone());
+            let names = listed(std::iter::once(value.clone()).chain(further));
+            format!("Throttle {names}; their calls hang: look at what they wait for.")
+        }
         (owner @ Owner::Holder { .. }, None) if finding.kind == Kind::HeldOpen => {
             format!("Throttle {0}; its calls hang: look at what {0} waits for.", name(owner))
         }
@@ -232,10 +280,21 @@ pub(crate) fn resolved(finding: &Finding, reason: Reason) -> (String, String) {
         Reason::ResourceRestarted => "it restarted and every session ended",
         _ => "growth has ended",
     };
-    let headline = match owner {
-        Owner::Holder { .. } => format!("{resource} is well again: {why}. It was {owner}."),
-        _ => format!("{resource} is well again: {why}."),
-    };
+    let (mut who, mut paid) = (String::new(), String::new());
+    if let Owner::Holder { dimension, value } = owner {
+        who = match &finding.detail {
+            Some(Detail::HeldOpen(HeldOpen { further, .. })) if !further.is_empty() => {
+                format!(" It was {}.", owners(*dimension, value, further))
+            }
+            _ => format!(" It was {owner}."),
+        };
+    }
+    if let Some(Detail::HeldOpen(detail)) = &finding.detail
+        && detail.victims > 0
+    {
+        paid = format!(" {}.", cost(owner, detail));
+    }
+    let headline = format!("{resource} is well again: {why}.{who}{paid}");
     let advice = match owner {
         Owner::Holder { .. } => format!("Find out why {} grew before it returns.", name(owner)),
         _ => "Find the cause before it returns.".to_owned(),
@@ -388,6 +447,8 @@ mod tests {
             unfinished: 242,
             victims: 0,
             victims_waited_s: 0.0,
+            further: Vec::new(),
+            estimated: false,
         };
         let hangs = Finding {
             kind: Kind::HeldOpen,
@@ -427,6 +488,44 @@ mod tests {
              usually 250 ms); 0 are free; 214 other tenants waited 663 s in all; 12 requests were \
              refused.",
             advice,
+        );
+    }
+
+    #[test]
+    fn calls_of_several_that_hang() {
+        let other = |value: &str, held| Culprit { value: value.to_owned(), held, held_before: 4 };
+        let detail = HeldOpen {
+            arrivals_per_s: 10.0,
+            arrivals_per_s_before: 10.0,
+            hold_s: 9.0,
+            hold_s_before: 0.5,
+            unfinished: 80,
+            further: vec![other("globex", 30), other("initech", 20)],
+            estimated: true,
+            ..HeldOpen::default()
+        };
+        let hangs = Finding {
+            kind: Kind::HeldOpen,
+            resource: "gateway".to_owned(),
+            unit: "slots".to_owned(),
+            owner: Owner::Holder { dimension: Dimension::Tenant, value: "acme".to_owned() },
+            since: Second(NOW - 25),
+            level: 95,
+            usable: Some(100),
+            owner_level: Some(40),
+            owner_level_before: Some(2),
+            growth_per_minute: None,
+            exhaustion: None,
+            release: None,
+            detail: Some(Detail::HeldOpen(detail)),
+            ..growth()
+        };
+        check(
+            hangs,
+            "tenants acme, globex and initech hold about 40, 30 and 20 of 100 slots of gateway, \
+             90 % together (normally 10 %); their rate is unchanged (10.0/s), 80 calls last longer \
+             than usual since 15:09:35 (9.0 s on average, usually 500 ms); 5 are free.",
+            "Throttle acme, globex and initech; their calls hang: look at what they wait for.",
         );
     }
 

@@ -36,6 +36,24 @@ pub struct HeldOpen {
     pub victims: u64,
     /// How long they have waited, in seconds, added up.
     pub victims_waited_s: f64,
+    /// Further culprits of the owner's dimension, the largest first; empty if there is one or none.
+    /// The owner's level is its own; rates, times and `unfinished` are those of all culprits.
+    #[serde(default)]
+    pub further: Vec<Culprit>,
+    /// Whether the levels of culprits are estimates: the records tell only of what has ended.
+    #[serde(default)]
+    pub estimated: bool,
+}
+
+/// Somebody else whose sessions stay open as well.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Culprit {
+    /// Its name in the owner's dimension.
+    pub value: String,
+    /// Units that it holds.
+    pub held: u64,
+    /// Units that it usually holds.
+    pub held_before: u64,
 }
 
 /// Whose memory grows, and what is known of its program.

@@ -120,6 +120,10 @@ pub enum Reason {
     LimitLearned,
     /// Updated: others wait for units now.
     OthersWait,
+    /// Updated: calls that are held open explain the growth.
+    CauseFound,
+    /// Updated: the owner holds, or others pay, much more than was said.
+    CostGrown,
     /// Updated: the new interval does not overlap the one last said.
     ForecastMoved,
     /// Resolved: growth has ended and the level has room again.
@@ -157,6 +161,8 @@ impl Reason {
             Reason::ReleaseNamed => "release_named",
             Reason::LimitLearned => "limit_learned",
             Reason::OthersWait => "others_wait",
+            Reason::CauseFound => "cause_found",
+            Reason::CostGrown => "cost_grown",
             Reason::ForecastMoved => "forecast_moved",
             Reason::GrowthEnded => "growth_ended",
             Reason::LevelReceded => "level_receded",

@@ -1,7 +1,7 @@
 //! Calls that are held open, and what looks like it. Every world has the same callers and the same
 //! level before; only the cause differs. Moments follow from the causes, not from the detectors.
 
-use plimsoll_model::{Change, Kind, Owner, Severity, Transition};
+use plimsoll_model::{Change, Detail, Kind, Owner, Severity, Transition};
 
 use crate::held_open_world::{Cause, Log, World};
 use crate::script::START;
@@ -71,7 +71,7 @@ fn a_part_of_the_calls_that_hangs_is_enough() {
     }
 }
 
-/// Calls of 10 ms to 30 s on 10 to 1,000 slots: the slots last for the free ones divided by the
+/// Calls of 50 ms to 10 s on 10 to 1,000 slots: the slots last for the free ones divided by the
 /// culprit's rate, which is 0.7 / 0.3 / 0.2 of a mean hold time; a few seconds are granted to the
 /// two looks.
 #[test]
@@ -111,6 +111,57 @@ fn two_culprits_are_not_nobody() {
         let found = page(&World::new(seed, Log::Starts, cause));
         let owner = found.as_ref().and_then(|(_, owner, _)| owner.as_deref());
         assert!(matches!(owner, Some("s00" | "s01")), "{found:?}");
+    }
+}
+
+/// Of two services that hang alike both are named, with their own slots: the first has a fifth of
+/// the 60 calls a second and the second an eighth, so that after three seconds of it they hold 36
+/// and 22, and the slots are gone in 3.5 s.
+#[test]
+fn both_of_two_culprits_are_named() {
+    for (seed, log) in SEEDS.flat_map(|seed| [(seed, Log::Starts), (seed, Log::Ends)]) {
+        let cause = Cause::Hang { services: 2, part: 1.0 };
+        let told = World::new(seed, log, cause).judged();
+        let found = told.iter().find(|one| one.finding.kind == Kind::HeldOpen);
+        let Some(Detail::HeldOpen(detail)) = found.and_then(|one| one.finding.detail.as_ref())
+        else {
+            panic!("nothing was said with seed {seed}, {log:?}")
+        };
+        let shown = shown(found.unwrap());
+        let mut names: Vec<&str> = detail.further.iter().map(|one| one.value.as_str()).collect();
+        names.extend(named(found.unwrap()));
+        names.sort_unstable();
+        assert_eq!(names, ["s00", "s01"], "{shown}");
+        assert!(shown.contains("service.name s0") && shown.contains(" and s0"), "{shown}");
+        let first = found.unwrap().finding.owner_level.unwrap();
+        let second = detail.further[0].held;
+        assert!(first + second <= found.unwrap().finding.level, "{shown}");
+        assert!(second * 5 >= first, "{shown}");
+    }
+}
+
+/// Calls of 1.6 s instead of 0.5 s on a level of 30 fill 96 of 100 slots: that is said, and nobody
+/// is named; a page once nine tenths are in use.
+#[test]
+fn everybody_slower_is_said_of_nobody() {
+    for (seed, log) in SEEDS.flat_map(|seed| [(seed, Log::Starts), (seed, Log::Ends)]) {
+        let cause = Cause::AllSlow { times: 3.2 };
+        let world = World { lasts_s: 150.0, ..World::new(seed, log, cause) };
+        let told = world.judged();
+        let held_open: Vec<&Transition> = told
+            .iter()
+            .filter(|one| one.finding.kind == Kind::HeldOpen && one.change != Change::Resolved)
+            .collect();
+        assert!(
+            !held_open.is_empty(),
+            "{:#?} {world:?}",
+            told.iter().map(shown).collect::<Vec<_>>()
+        );
+        for one in held_open {
+            assert_eq!(one.finding.owner, Owner::Nobody, "{} in {world:?}", shown(one));
+            let is_page = one.finding.severity == Severity::Page;
+            assert!(!is_page || one.finding.level >= 90, "{}", shown(one));
+        }
     }
 }
 
