@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use plimsoll_model::evidence::{PANE_SECONDS, Table};
+use plimsoll_model::samples::metric;
 use plimsoll_model::{Dimension, Finding, IncidentId, Owner, Second};
 use plimsoll_store::{Decided, Error, Snapshot};
 use serde::Serialize;
@@ -13,8 +14,10 @@ use super::evidence::{Columns, Segments};
 pub const BANDS_MAX: usize = 6;
 /// Points of one band. A longer time has wider steps.
 pub const POINTS_MAX: i64 = 480;
-/// How long a measured value stands when no other follows.
+/// How long a measured value stands when no other follows, in seconds.
 const VALUE_STANDS_S: i64 = 300;
+/// The same for the lowest value of a stretch of hours.
+const FLOOR_STANDS_S: i64 = 12 * 3_600;
 
 /// What each holder held, over time.
 #[derive(Debug, Serialize)]
@@ -55,6 +58,8 @@ struct Row {
     is_owners: bool,
     held: u64,
     refused: u64,
+    /// How long it stands when no other follows; what is stacked stands until the next.
+    stands_s: i64,
 }
 
 /// The levels of incident `id`, or `None` if it has no evidence (any more).
@@ -89,16 +94,20 @@ fn pane(columns: &Columns<'_>, row: usize, of: &Finding, dimension: Dimension) -
         is_owners: columns.is_of(&of.owner, row),
         held: columns.count("held", row)?,
         refused: columns.count("refused", row)?,
+        stands_s: i64::MAX,
     })
 }
 
-/// The metric whose samples are a resource's level in bytes.
-const LEVEL_METRIC: &str = "memory";
+/// How the names of the metrics begin that are the lowest levels of stretches of time.
+const FLOOR_METRICS: &str = "memory_floor";
 
 fn sample(columns: &Columns<'_>, row: usize, of: &Finding, dimension: Dimension) -> Option<Row> {
-    let is_level = columns.word("resource", row)? == of.resource
-        && columns.word("metric", row)? == LEVEL_METRIC;
-    is_level.then_some(())?;
+    (columns.word("resource", row)? == of.resource).then_some(())?;
+    let stands_s = match columns.word("metric", row)? {
+        metric::MEMORY => VALUE_STANDS_S,
+        floor if floor.starts_with(FLOOR_METRICS) => FLOOR_STANDS_S,
+        _ => return None,
+    };
     Some(Row {
         second: columns.time("time", row)?.second(),
         holder: columns.count("holder_key", row)?,
@@ -106,6 +115,7 @@ fn sample(columns: &Columns<'_>, row: usize, of: &Finding, dimension: Dimension)
         is_owners: columns.is_of(&of.owner, row),
         held: columns.value("value", row)?.max(0.0) as u64,
         refused: 0,
+        stands_s,
     })
 }
 
@@ -152,7 +162,7 @@ fn levels(
             newest.insert(row.holder, row);
         }
         for row in newest.values() {
-            if !stacked && end.since(row.second) > VALUE_STANDS_S.max(2 * step) {
+            if !stacked && end.since(row.second) > row.stands_s.max(2 * step) {
                 continue;
             }
             let series = match by_value.get_mut(&row.value) {
@@ -235,7 +245,7 @@ mod tests {
         let holder = service.bytes().fold(7, |key, byte| key * 31 + u64::from(byte));
         let value = Some(service).filter(|it| !it.is_empty()).map(str::to_owned);
         let is_owners = service == "issuer";
-        Row { second: Second(second), holder, value, is_owners, held, refused: 1 }
+        Row { second: Second(second), holder, value, is_owners, held, refused: 1, stands_s: 300 }
     }
 
     /// Each band as `kind name: held…`.
