@@ -48,6 +48,18 @@ pub async fn run(config: Config, cancel: CancellationToken) -> anyhow::Result<()
     let prometheus = gauges::install(&config)?;
     tracing::info!(address = %listener.local_addr()?, pipeline = config.name, "listening");
 
+    // Every dependency is named before the first question is answered.
+    for source in kafka::dependency(&config)
+        .into_iter()
+        .chain(feed::file_partitions(&config).iter().filter_map(follow::dependency))
+    {
+        health.set(&source, State::Starting);
+    }
+    let sinks = sinks::open(&config)?;
+    for sink in &sinks {
+        health.set(sink.name(), sinks::first_state(sink));
+    }
+
     let version = plimsoll_console::Version {
         version: crate::version::version(),
         commit: crate::version::commit().map(str::to_owned),
@@ -63,16 +75,6 @@ pub async fn run(config: Config, cancel: CancellationToken) -> anyhow::Result<()
     let sources = Sources::new(health.clone(), metrics, version, vec![pipeline]);
     let console = plimsoll_console::serve(listener, sources, cancel.clone());
     tasks.spawn(async move { Ok(console.await?) });
-    for source in kafka::dependency(&config)
-        .into_iter()
-        .chain(feed::file_partitions(&config).iter().filter_map(follow::dependency))
-    {
-        health.set(&source, State::Starting);
-    }
-    let sinks = sinks::open(&config)?;
-    for sink in &sinks {
-        health.set(sink.name(), sinks::first_state(sink));
-    }
     for sink in sinks {
         let outlet = sinks::Outlet {
             sink,
