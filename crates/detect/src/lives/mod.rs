@@ -1,8 +1,8 @@
 //! Memory and lives: the ledger of instances, and the detectors that read it.
 //!
-//! A [`Lives`] stands beside the connection ledger of a resource and judges what is measured in
+//! A `Lives` stands beside the connection ledger of a resource and judges what is measured in
 //! bytes: [`within`] one life, [`across`] lives, and [`not_back`] after one. A further detector is
-//! a file here, a line in [`Lives::step`] and one in [`Lives::verdicts`].
+//! a file here, a line in `Lives::step` and one in `Lives::verdicts`.
 
 pub mod across;
 pub mod fit;
