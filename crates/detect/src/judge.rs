@@ -219,9 +219,7 @@ impl Judge {
         };
         let verdicts = lives.step(&self.settings.detectors, &memory, second);
         let Some(verdicts) = verdicts else { return };
-        let pause_s = self.settings.pause_seconds();
-        let grace_s = i64::try_from(self.settings.response_time.as_secs()).unwrap_or(i64::MAX);
-        let rules = Rules { pipeline: &self.settings.pipeline, pause_s, grace_s };
+        let rules = rules(&self.settings);
         for transition in self.state.book.step(&rules, second, memory.resource, verdicts) {
             step.evidence.extend(lives.evidence(&transition));
             step.transitions.push(transition);
@@ -239,9 +237,7 @@ impl Judge {
         }
         let view = ledger.view(&self.configs[place], second);
         let verdicts = suite.step(&self.settings, second, &view, ledger.refused());
-        let pause_s = self.settings.pause_seconds();
-        let grace_s = i64::try_from(self.settings.response_time.as_secs()).unwrap_or(i64::MAX);
-        let rules = Rules { pipeline: &self.settings.pipeline, pause_s, grace_s };
+        let rules = rules(&self.settings);
         for transition in self.state.book.step(&rules, second, view.name, verdicts) {
             let proof = self.state.proofs.entry(transition.incident).or_default();
             step.evidence.panes.extend(ledger.evidence(proof, &transition));
@@ -264,8 +260,7 @@ impl Judge {
         self.places.iter().map(|(name, place)| {
             let Resource { ledger, lives, .. } = &self.state.resources[*place];
             if lives.is_seen() {
-                let (holders, usable) = lives.held(self.configs[*place].limit);
-                return (name.as_str(), holders.first().map_or(0, |(_, level)| *level), usable);
+                return (name.as_str(), lives.fullest(), lives.limit(self.configs[*place].limit));
             }
             let usable = ledger.view(&self.configs[*place], Second::default()).usable;
             (name.as_str(), ledger.held(), usable)
@@ -278,8 +273,8 @@ impl Judge {
         self.places.values().map(|place| {
             let Resource { ledger, lives, .. } = &self.state.resources[*place];
             if lives.is_seen() {
-                let (holders, usable) = lives.held(self.configs[*place].limit);
-                let held = holders.first().map_or(0, |(_, level)| *level);
+                let (holders, held) = (lives.held(), lives.fullest());
+                let usable = lives.limit(self.configs[*place].limit);
                 return Held { resource: ledger.name(), held, usable, holders, doubts: 0 };
             }
             let view = ledger.view(&self.configs[*place], Second::default());
@@ -304,6 +299,12 @@ impl Judge {
             ("instances", self.state.resources.iter().map(|it| it.lives.ledger.beyond).sum()),
         ]
     }
+}
+
+/// What the book goes by.
+fn rules(settings: &Settings) -> Rules<'_> {
+    let grace_s = i64::try_from(settings.response_time.as_secs()).unwrap_or(i64::MAX);
+    Rules { pipeline: &settings.pipeline, pause_s: settings.pause_seconds(), grace_s }
 }
 
 /// What one resource holds now.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::levels::{self, Levels};
 use super::marks::{self, Mark};
-use super::transition::Line;
+use super::transition::Shown;
 use crate::sources::Pipeline;
 
 /// Transitions in one answer: the newest; earlier ones are left off and counted.
@@ -17,7 +17,7 @@ pub const DELIVERIES_SHOWN_MAX: usize = 200;
 /// The body.
 #[derive(Debug, Serialize)]
 pub(super) struct Incident {
-    transitions: Vec<Line>,
+    transitions: Vec<Shown>,
     transitions_left_off: usize,
     deliveries: Vec<Sent>,
     deliveries_left_off: usize,
@@ -65,7 +65,7 @@ fn about(
     let (deliveries, deliveries_left_off) = newest(sent(snapshot, id)?, DELIVERIES_SHOWN_MAX);
     let transitions_left_off;
     (transitions, transitions_left_off) = newest(transitions, TRANSITIONS_SHOWN_MAX);
-    let transitions = transitions.into_iter().map(Line::of).collect();
+    let transitions = transitions.into_iter().map(Shown::of).collect();
     Ok(Incident {
         transitions,
         transitions_left_off,

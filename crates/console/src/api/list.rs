@@ -6,7 +6,7 @@ use plimsoll_model::Change;
 use plimsoll_store::{Decided, Error};
 use serde::Serialize;
 
-use super::transition::Line;
+use super::transition::Shown;
 use crate::sources::Pipeline;
 
 /// Incidents in one answer; older ones are left off and counted.
@@ -15,7 +15,7 @@ pub const INCIDENTS_SHOWN_MAX: usize = 200;
 /// The body.
 #[derive(Debug, Serialize)]
 pub(super) struct List {
-    incidents: Vec<Line>,
+    incidents: Vec<Shown>,
     left_off: usize,
 }
 
@@ -28,7 +28,7 @@ pub(super) fn answer(pipelines: &[Pipeline]) -> Result<List, Error> {
     incidents.sort_by_key(place);
     let left_off = incidents.len().saturating_sub(INCIDENTS_SHOWN_MAX);
     incidents.truncate(INCIDENTS_SHOWN_MAX);
-    let lines = incidents.into_iter().map(|decided| Line::of(decided).without_proof());
+    let lines = incidents.into_iter().map(|decided| Shown::of(decided).without_proof());
     Ok(List { incidents: lines.collect(), left_off })
 }
 

@@ -5,7 +5,7 @@ mod incident;
 mod levels;
 mod list;
 mod marks;
-mod transition;
+pub mod transition;
 mod watched;
 
 use std::sync::Arc;

@@ -1,17 +1,16 @@
-//! A transition as JSON: the keys of `plimsoll replay`'s lines (`docs/incidents.md`).
+//! A transition as JSON: the keys of the API and of `plimsoll replay`'s lines
+//! (`docs/incidents.md`).
 
-use plimsoll_model::{Change, Detail, Dimension, OwnedHolder, Owner};
+use plimsoll_model::{Change, Detail, Dimension, OwnedHolder, Owner, Time, Transition};
 use plimsoll_store::Decided;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
-/// One transition.
+/// The members of one transition, in this order.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Line {
+pub struct Line<'a> {
     incident: String,
     sequence: u32,
-    /// `open` or `resolved`.
-    state: &'static str,
     change: &'static str,
     reason: &'static str,
     kind: &'static str,
@@ -21,9 +20,9 @@ pub(super) struct Line {
     decided_at: String,
     opened_at: String,
     since: String,
-    pipeline: String,
-    resource: String,
-    unit: String,
+    pipeline: &'a str,
+    resource: &'a str,
+    unit: &'a str,
     owner: Value,
     level: u64,
     usable: Option<u64>,
@@ -34,24 +33,23 @@ pub(super) struct Line {
     exhaustion_to: Option<String>,
     release: Option<Value>,
     refused: u64,
-    doubts: Vec<String>,
-    detail: Option<Detail>,
-    headline: String,
-    advice: String,
+    doubts: &'a [String],
+    headline: &'a str,
+    advice: &'a str,
+    detail: Option<&'a Detail>,
     /// Left out where many incidents are listed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    proof: Option<String>,
+    proof: Option<&'a str>,
 }
 
-impl Line {
-    pub(super) fn of(decided: Decided) -> Line {
-        let Decided { transition, decided_at } = decided;
-        let finding = transition.finding;
+impl<'a> Line<'a> {
+    /// `transition`, decided at `decided_at` by the wall clock.
+    pub fn of(transition: &'a Transition, decided_at: Time) -> Line<'a> {
+        let finding = &transition.finding;
         let exhaustion = finding.exhaustion;
         Line {
             incident: transition.incident.to_string(),
             sequence: transition.sequence,
-            state: if transition.change == Change::Resolved { "resolved" } else { "open" },
             change: transition.change.name(),
             reason: transition.reason.name(),
             kind: finding.kind.name(),
@@ -61,9 +59,9 @@ impl Line {
             decided_at: decided_at.to_string(),
             opened_at: transition.opened_at.to_string(),
             since: finding.since.to_string(),
-            pipeline: transition.pipeline,
-            resource: finding.resource,
-            unit: finding.unit,
+            pipeline: &transition.pipeline,
+            resource: &finding.resource,
+            unit: &finding.unit,
             owner: owner(&finding.owner),
             level: finding.level,
             usable: finding.usable,
@@ -80,22 +78,52 @@ impl Line {
                 })
             }),
             refused: finding.refused,
-            doubts: finding.doubts,
-            detail: finding.detail,
-            headline: transition.headline,
-            advice: transition.advice,
-            proof: Some(transition.proof),
+            doubts: &finding.doubts,
+            headline: &transition.headline,
+            advice: &transition.advice,
+            detail: finding.detail.as_ref(),
+            proof: Some(&transition.proof),
         }
     }
+}
 
-    pub(super) fn without_proof(mut self) -> Line {
-        self.proof = None;
-        self
+/// A transition as the API says it: its line, and whether its incident is open.
+#[derive(Clone, Debug)]
+pub(super) struct Shown {
+    decided: Decided,
+    with_proof: bool,
+}
+
+impl Shown {
+    pub(super) fn of(decided: Decided) -> Shown {
+        Shown { decided, with_proof: true }
+    }
+
+    pub(super) fn without_proof(self) -> Shown {
+        Shown { with_proof: false, ..self }
+    }
+}
+
+impl Serialize for Shown {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Members<'a> {
+            /// `open` or `resolved`.
+            state: &'static str,
+            #[serde(flatten)]
+            line: Line<'a>,
+        }
+        let Decided { transition, decided_at } = &self.decided;
+        let mut line = Line::of(transition, *decided_at);
+        line.proof = line.proof.filter(|_| self.with_proof);
+        let is_resolved = transition.change == Change::Resolved;
+        let state = if is_resolved { "resolved" } else { "open" };
+        Members { state, line }.serialize(serializer)
     }
 }
 
 /// The known dimensions of a holder, by their dotted names.
-pub(super) fn dimensions(holder: &OwnedHolder) -> Map<String, Value> {
+pub fn dimensions(holder: &OwnedHolder) -> Map<String, Value> {
     let known = Dimension::ALL
         .into_iter()
         .filter_map(|dimension| Some((dimension.name().to_owned(), json!(holder.get(dimension)?))));

@@ -173,15 +173,29 @@ impl Lives {
         rows
     }
 
-    /// What every instance holds now, the largest first, and the limit that is lowest.
-    pub fn held(&self, configured: Option<u64>) -> (Vec<(&OwnedHolder, u64)>, Option<u64>) {
-        let mut held: Vec<(&OwnedHolder, u64)> = (self.ledger.instances.iter())
-            .filter_map(|own| own.life.as_ref().map(|life| (&own.holder, life.level as u64)))
-            .collect();
+    /// What every living instance holds now, with whose it is.
+    fn levels(&self) -> impl Iterator<Item = (&OwnedHolder, u64)> {
+        let instances = self.ledger.instances.iter();
+        instances.filter_map(|own| own.life.as_ref().map(|life| (&own.holder, life.level as u64)))
+    }
+
+    /// What every living instance holds now, the largest first.
+    pub fn held(&self) -> Vec<(&OwnedHolder, u64)> {
+        let mut held: Vec<(&OwnedHolder, u64)> = self.levels().collect();
         held.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+        held
+    }
+
+    /// What the instance holds that holds most; nothing if none lives.
+    pub fn fullest(&self) -> u64 {
+        self.levels().map(|(_, level)| level).max().unwrap_or(0)
+    }
+
+    /// The lowest limit of an instance; `configured` is that of those which have none of their own.
+    pub fn limit(&self, configured: Option<u64>) -> Option<u64> {
         let limits = (0..self.ledger.instances.len() as u32)
             .filter_map(|instance| self.ledger.limit_of(instance, configured));
-        (held, limits.min_by(f64::total_cmp).map(|limit| limit as u64))
+        limits.min_by(f64::total_cmp).map(|limit| limit as u64)
     }
 }
 
