@@ -2,7 +2,7 @@
 
 import { h } from "./draw.js";
 import { NARROW, axes, fixed, frame, scale } from "./frame.js";
-import { marks } from "./marks.js";
+import { events, marks } from "./marks.js";
 import { amount, clip, clock, day, moment, number, short, visible } from "./words.js";
 
 const TOP = 46;
@@ -31,7 +31,7 @@ export function series(incident, now) {
   const after = now === null ? [] : followed(incident.followed, Math.min(newest, told), now);
   const top = Math.max(...levels.bands.flatMap((band) => band.held), ...total, ...after.map((it) => it.level));
   const bands = levels.bands.filter((band) => band.held.some((held) => held > 0));
-  return { from, step, points, total, top, told, now, end: Math.max(told, now ?? told), bands, stacked: levels.stacked, after };
+  return { from, step, points, total, top, told, now, end: Math.max(told, now ?? told), bands, stacked: levels.stacked, after, breaks: levels.stacked ? new Set() : breaks(counted, total) };
 }
 
 /** The levels between what was told and now, as they were watched. */
@@ -42,12 +42,26 @@ function followed(watched, told, now) {
   return found.filter((it) => it.to > it.from);
 }
 
-/** When a band is known no more before the end: ` until 10 Feb`. */
-export function toldBefore(data, band) {
+/** Why a band is known no more at the end: `, until 10 Feb`, `, ended 16:25`; empty while it goes on. */
+export function gone(data, band, incident) {
   const newest = band.held.findLastIndex((held) => held !== null);
+  if (data.stacked || newest < 0) return "";
   const at = data.from + (newest + 1) * data.step;
+  const said = (time) => (data.told - data.from > 2 * 864e5 && data.told - time > 864e5 ? day(time) : clock(time, data.told));
+  const end = events(incident).findLast((mark) => mark.subject === band.name);
   // A stretch of time that is not over has no floor yet.
-  return data.stacked || newest < 0 || data.told - at < (data.told - data.from) / 20 ? "" : `, ${at - data.from > 864e5 ? day(at) : clock(at, at)}`;
+  if (data.told - at > (data.told - data.from) / 20) return `, until ${said(at)}`;
+  return end?.kind === "end" && moment(end.time) >= at - data.step ? `, ended ${said(moment(end.time))}` : "";
+}
+
+/** The steps before which a line stops although another goes on: who was highest is known no more. */
+function breaks(bands, total) {
+  const found = new Set();
+  for (let point = 1; point < total.length; point += 1) {
+    const highest = bands.filter((band) => band.held[point - 1] !== null && band.held[point - 1] === total[point - 1]);
+    if (highest.length > 0 && highest.every((band) => band.held[point] === null)) found.add(point);
+  }
+  return found;
 }
 
 function together(values, stacked) {
@@ -96,7 +110,7 @@ export function levelChart(width, height, data, incident) {
     axes(at, y, max, last.unit, data),
     data.stacked ? h("path", { class: "under", d: area(at, y, data, data.total.map(() => 0), data.total) }) : null,
     ahead === null ? null : wedge(at, y, ahead),
-    h("path", { class: "line", d: draws(at, y, data, data.total) }),
+    h("path", { class: "line", d: draws(at, y, data, data.total, data.breaks) }),
     h("path", { class: "line after", d: after(at, y, data, (it) => it.level) }),
     limit(at, y, incident),
     marks(at, incident, true),
@@ -137,7 +151,7 @@ export function bandChart(width, height, data, incident) {
     h("path", { class: "line after", d: after(at, y, data, (it) => it.level) }),
     limit(at, y, incident),
     marks(at, incident, false),
-    width < NARROW ? null : beside(at, y, data, layers, last.unit),
+    width < NARROW ? null : beside(at, y, data, layers, last.unit, incident),
   );
 }
 
@@ -169,12 +183,12 @@ export function spark(past, usable, width, height) {
     h("path", { class: "line", d: path }));
 }
 
-/** The runs of a series between which nothing is known, as [first, past the last]. */
-function runs(values) {
+/** The runs of a series between which nothing is known or the line breaks, as [first, past the last]. */
+function runs(values, broken = new Set()) {
   const found = [];
   values.forEach((value, point) => {
     if (value === null) return;
-    if (point === 0 || values[point - 1] === null) found.push([point, point + 1]);
+    if (point === 0 || values[point - 1] === null || broken.has(point)) found.push([point, point + 1]);
     else found[found.length - 1][1] = point + 1;
   });
   return found;
@@ -212,8 +226,8 @@ function edges(at, data, point) {
 }
 
 /** A line through the middle of each step, broken where nothing is known. */
-function joined(at, y, data, values) {
-  const parts = runs(values).map(([first, past]) => {
+function joined(at, y, data, values, broken) {
+  const parts = runs(values, broken).map(([first, past]) => {
     if (past - first === 1) {
       const [begin, end] = edges(at, data, first);
       return `M${begin} ${fixed(y(values[first]))} H${end}`;
@@ -309,10 +323,10 @@ function said(at, y, data, incident) {
 }
 
 /** The names of the bands, each as near to its end as the others allow. */
-function beside(at, y, data, layers, unit) {
+function beside(at, y, data, layers, unit, incident) {
   const x = fixed(at.x(data.end));
   const labels = layers
-    .filter((layer) => lastOf(layer.top) !== null && lastOf(layer.band.held) > 0 && toldBefore(data, layer.band) === "")
+    .filter((layer) => lastOf(layer.top) !== null && lastOf(layer.band.held) > 0 && gone(data, layer.band, incident) === "")
     .map((layer) => ({ ...layer, want: y((lastOf(layer.base) + lastOf(layer.top)) / 2) }))
     .sort((a, b) => a.want - b.want);
   let from = at.plot.top;

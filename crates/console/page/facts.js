@@ -29,8 +29,13 @@ function common(it, near) {
   if (!isGone) found.push(["Began", `${clock(moment(it.since), near, true)} UTC`]);
   if (it.growth_per_minute !== null && it.unit !== "bytes") found.push(["Growth", `${few(it.growth_per_minute)} ${it.unit} a minute`]);
   if (it.release !== null) found.push(["Release", release(it, near)]);
-  if (it.refused > 0) found.push(["Refused", `${number(it.refused)} ${it.refused === 1 ? "request" : "requests"} since it began`]);
+  // What was refused afterwards is counted in the evidence alone.
+  if (it.refused > 0 && it.state === "open") found.push(["Refused", `at least ${requests(it.refused)} since it began`]);
   return found;
+}
+
+function requests(count) {
+  return `${number(count)} ${count === 1 ? "request" : "requests"}`;
 }
 
 function whom(it) {
@@ -135,7 +140,7 @@ export function urgent(it, near) {
     const usual = gone.usual_return_s === null ? "" : `; it is usually back in ${lasting(gone.usual_return_s)}`;
     return [`gone for ${span((near - at) / 1e3)}`, `since ${clock(at, near, true)} UTC${usual}`];
   }
-  if (it.refused > 0) return [`${number(it.refused)} ${it.refused === 1 ? "request" : "requests"} refused`, `since ${clock(moment(it.since), near)} UTC`];
+  if (it.refused > 0) return ["requests are refused", `at least ${number(it.refused)} by ${clock(moment(it.as_of), near)} UTC, when it was last told`];
   if (across !== undefined && across.safe_uptime_s !== null) {
     return [`survives ${spans(...across.safe_uptime_s)} of uptime`, `with a chance of 80 %${across.restart_every_s === null ? "" : `; restarted every ${span(across.restart_every_s)} so far`}`];
   }

@@ -57,7 +57,7 @@ export function axes(at, y, max, unit, data) {
     ]),
     times.map((time) => [
       h("line", { x1: fixed(at.x(time)), x2: fixed(at.x(time)), y1: plot.bottom, y2: plot.bottom + 5 }),
-      h("text", { x: fixed(at.x(time)), y: plot.bottom + 22, "text-anchor": "middle" }, step >= 864e5 ? day(time) : clock(time, time)),
+      h("text", { x: fixed(at.x(time)), y: plot.bottom + 22, "text-anchor": "middle" }, step >= 864e5 ? day(time) : clock(time, time, step < 6e4)),
     ]),
     data.now === null ? null : ends(at, data));
 }

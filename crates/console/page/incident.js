@@ -1,6 +1,6 @@
 // The second screen: one incident, from its sentence to its proof.
 
-import { bandChart, bandName, forecast, lastOf, levelChart, series, swatch, toldBefore } from "./chart.js";
+import { bandChart, bandName, forecast, gone, lastOf, levelChart, series, swatch } from "./chart.js";
 import { draw, h } from "./draw.js";
 import { facts, urgent } from "./facts.js";
 import { events, markText } from "./marks.js";
@@ -45,7 +45,7 @@ function show(incident, watched) {
   draw(place("state"), state(watched));
   trouble(watched);
   draw(place("sentence"), sentence(incident, last, near));
-  draw(place("facts"), known(last, near));
+  draw(place("facts"), known(incident, last, near));
   seen = last.state === "open" ? near : null;
   charts(incident);
   draw(place("transitions"), transitions(incident));
@@ -73,10 +73,11 @@ function sentence(incident, last, near) {
   ];
 }
 
-/** What the last transition says, term by term. */
-function known(last, near) {
+/** What the last transition says, term by term. The one that ends it says again what was told before. */
+function known(incident, last, near) {
   const rows = facts(last, near).map(([term, text], index) => h("div", { key: `${index}-${term}` }, h("dt", null, term), h("dd", null, text)));
-  const asOf = last.state === "resolved" ? h("p", { class: "meta" }, "As last seen before it was over.") : h("p", { class: "meta" }, `As of ${clock(moment(last.as_of), near, true)} UTC, when it was last told.`);
+  const told = incident.transitions.findLast((it) => it.state === "open") ?? last;
+  const asOf = h("p", { class: "meta" }, `As last told, ${clock(moment(told.as_of), near, true)} UTC${last.state === "open" ? "" : ", before it was over"}.`);
   return [h("dl", null, rows), asOf];
 }
 
@@ -152,7 +153,7 @@ function names(data, last) {
   const rows = data.bands.map((band, place) => h("li", { key: `name-${place}`, class: band.kind },
     swatch(place, band, data.stacked),
     h("span", null, bandName(band)),
-    h("span", { class: "count" }, `${said(lastOf(band.held), last.unit)}${toldBefore(data, band)}`)));
+    h("span", { class: "count" }, `${said(lastOf(band.held), last.unit)}${gone(data, band, shown)}`)));
   return h("ul", { class: "names" }, rows.toReversed());
 }
 

@@ -10,6 +10,9 @@ import { amount, calm, clip, clock, day, held, holder, moment, number, owner, pl
 /** Resolved incidents on the screen. */
 const RESOLVED_MAX = 12;
 
+/** Characters of a name where there are many. */
+const LINE_NAME_MAX = 40;
+
 /** Open incidents that are shown in full; of the others the least that says what they are. */
 const FULL_MAX = 4;
 
@@ -45,7 +48,7 @@ function summary(open, resources, pipelines) {
   const behind = pipelines.filter((it) => it.live && isBehind(it));
   if (behind.length > 0) {
     const first = Math.min(...behind.map((it) => moment(it.judged_through)));
-    return `No incident until ${clock(first, Math.max(...behind.map(now)))} UTC`;
+    return `No incident is open as of ${clock(first, Math.max(...behind.map(now)))} UTC`;
   }
   const free = resources.filter((it) => it.usable === null || it.held < it.usable);
   return free.length === resources.length ? "Nothing runs out" : "No incident is open";
@@ -77,12 +80,12 @@ function card(it, near) {
 function line(it, near) {
   const out = urgent(it, near);
   return h("li", { key: it.incident, class: it.severity_peak },
-    h("h2", null, link(it)),
+    h("h2", null, link(it, LINE_NAME_MAX)),
     h("p", { class: "meta" }, badge(it), out === null ? null : h("strong", null, `${out[0]} · `), since(it, near)));
 }
 
-function link(it) {
-  return h("a", { id: `incident-${it.incident}`, href: `/incidents/${it.incident}` }, title(it));
+function link(it, nameMax) {
+  return h("a", { id: `incident-${it.incident}`, href: `/incidents/${it.incident}` }, title(it, nameMax));
 }
 
 function badge(it) {

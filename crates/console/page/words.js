@@ -133,12 +133,15 @@ export function holder(dimensions) {
   return known === undefined ? "not told apart" : clip(String(dimensions[known]), 40);
 }
 
+/** Characters of a name in a sentence. */
+const NAME_MAX = 60;
+
 /** The owner's name, or null if it is nobody or unknown. */
-export function owner(incident) {
+export function owner(incident, max = NAME_MAX) {
   const it = incident.owner;
   if (it === null || typeof it !== "object") return null;
   const values = Object.values(it);
-  return values.length === 0 ? null : clip(String(values[0]), 60);
+  return values.length === 0 ? null : clip(String(values[0]), max);
 }
 
 /** What each kind of incident does: open and over, with somebody to name and without. */
@@ -152,9 +155,9 @@ const KINDS = {
 };
 
 /** The shortest true thing to say: who does what to which resource. */
-export function title(incident) {
-  const resource = clip(String(incident.resource), 60);
-  const who = owner(incident);
+export function title(incident, max = NAME_MAX) {
+  const resource = clip(String(incident.resource), max);
+  const who = owner(incident, max);
   const kind = KINDS[incident.kind];
   if (kind === undefined) return `${resource}: ${plain(incident.kind)}`;
   const tense = incident.state === "resolved" ? 1 : 0;

@@ -129,10 +129,11 @@ fn on(grid: &Grid, points: &[Point]) -> Vec<Option<u64>> {
             continue;
         }
         let rise = b.held as f64 - a.held as f64;
-        for step in step_of(a.second) + 1..step_of(b.second) {
+        let before = held.iter_mut().enumerate().take(step_of(b.second));
+        for (step, held) in before.skip(step_of(a.second) + 1) {
             let middle = grid.first.0 + step as i64 * grid.step + grid.step / 2;
             let share = (middle - a.second.0) as f64 / apart as f64;
-            held[step] = Some((a.held as f64 + rise * share) as u64);
+            *held = Some((a.held as f64 + rise * share) as u64);
         }
     }
     for point in points {

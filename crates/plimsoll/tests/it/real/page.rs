@@ -61,7 +61,7 @@ async fn every_screen_is_readable_accessible_and_inert() {
                 "orders-db refused; issuer filled it",
                 &over.headline,
                 "issuer 2.14, rolled out",
-                "As last seen before it was over.",
+                "before it was over.",
                 "deploy issuer 2.14",
                 "197 usable",
                 "… waiting after 3 attempts: oncall",

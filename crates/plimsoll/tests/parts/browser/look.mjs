@@ -174,7 +174,7 @@ const STATES = {
       dependencies: { oncall: { state: "failing", since: "2026-03-04T15:31:00Z", error: "401: the key is not known" } },
       pipelines: watched.pipelines.map((it) => ({ ...it, live: true, lag_seconds: 1320, age_seconds: 0 })),
     }),
-    texts: ["No incident until", "is 22 min behind", "✕ oncall fails", "401: the key is not known"],
+    texts: ["No incident is open as of", "is 22 min behind", "✕ oncall fails", "401: the key is not known"],
   },
   nothing: {
     incidents: (list) => ({ ...list, incidents: [] }),

@@ -78,7 +78,7 @@ check(words.isolated("by \u05d0\u05d1 \u05d2, 22 free"), "by \u2068\u05d0\u05d1 
 /** A transition as the API tells it, as of noon, with what its kind alone says. */
 function told(kind, detail, more = {}) {
   const known = { kind, state: "open", resource: "db", unit: "slots", owner: { tenant: "acme" }, level: 37, usable: 40, owner_level: 34, owner_level_before: 2 };
-  const rest = { since: "2026-03-04T11:59:00Z", growth_per_minute: null, exhaustion_from: null, exhaustion_to: null, release: null, refused: 0, doubts: [] };
+  const rest = { as_of: "2026-03-04T12:00:00Z", since: "2026-03-04T11:59:00Z", growth_per_minute: null, exhaustion_from: null, exhaustion_to: null, release: null, refused: 0, doubts: [] };
   return { ...known, ...rest, detail, ...more };
 }
 
@@ -136,8 +136,8 @@ assert.deepEqual(urgent(absence, NOON), ["gone for 25 min", "since 11:35:00 UTC;
 const refused = told("refusal_at_limit", null, { refused: 142, doubts: ["sessions are older than the log"], release: { "service.name": "issuer", "service.version": "2.14", deployed_at: "2026-03-04T11:57:00Z" } });
 assert.deepEqual(known(refused, "Release"), [
   "Release: issuer 2.14, rolled out 11:57 UTC, 2 min before it began",
-  "Refused: 142 requests since it began",
+  "Refused: at least 142 requests since it began",
   "Doubt: sessions are older than the log",
 ]);
-assert.deepEqual(urgent(refused, NOON), ["142 requests refused", "since 11:59 UTC"]);
+assert.deepEqual(urgent(refused, NOON), ["requests are refused", "at least 142 by 12:00 UTC, when it was last told"]);
 check(urgent({ ...refused, state: "resolved" }, NOON), null);
