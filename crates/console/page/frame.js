@@ -43,12 +43,12 @@ export function axes(at, y, max, unit, data) {
   const levels = [];
   for (let level = 0; level <= max * 1.05; level += every) levels.push(level);
   const span = (at.end - at.from) / 1000;
-  const wanted = Math.max(2, Math.floor((plot.right - plot.left) / (at.width < NARROW ? 64 : 96)));
+  const wanted = Math.max(2, Math.floor((plot.right - plot.left) / (at.width < NARROW ? 72 : 96)));
   const step = (STEPS_S.find((it) => span / it <= wanted) ?? 2419200) * 1000;
   const times = [];
   for (let time = Math.ceil(at.from / step) * step; time <= at.end; time += step) {
     // A label at the edge would be cut off.
-    if (at.x(time) + 24 <= at.width) times.push(time);
+    if (at.x(time) + (step < 6e4 ? 34 : 24) <= at.width) times.push(time);
   }
   return h("g", { class: "axes" },
     levels.map((level) => [
