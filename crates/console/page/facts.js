@@ -129,9 +129,13 @@ function notBack(what, it, near) {
   return found;
 }
 
-/** The one thing to know besides who and what: until when, or since when; `[text, more]` or null. */
-export function urgent(it, near) {
+/**
+ * The one thing to know besides who and what: until when, or since when; `[text, more]` or null.
+ * `level` is what is held now, if that is watched.
+ */
+export function urgent(it, near, level = null) {
   if (it.state === "resolved" || near === null) return null;
+  if (level !== null && it.usable !== null && level >= it.usable) return ["has run out", `${held(level, it.usable, it.unit)} are held now`];
   const out = runsOut(it, near);
   if (out !== null) return [out, runsOutAt(it, near)];
   const { not_back: gone, across_lives: across } = it.detail ?? {};

@@ -57,7 +57,7 @@ function show(incident, watched) {
 function sentence(incident, last, near) {
   const isOpen = last.state === "open";
   const [begin, end] = [moment(last.opened_at), moment(last.as_of)];
-  const out = urgent(last, near);
+  const out = urgent(last, near, incident.followed?.steps.at(-1)?.[1] ?? null);
   const lasted = isOpen ? (near - begin) / 1e3 : (end - begin) / 1e3;
   const when = isOpen
     ? `open since ${clock(begin, near)} UTC, ${span(lasted)}`

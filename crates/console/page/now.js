@@ -66,7 +66,7 @@ function leadWithResolved() {
 }
 
 function card(it, near) {
-  const out = urgent(it, near);
+  const out = urgent(it, near, it.now?.level ?? null);
   return h("article", { key: it.incident, class: `card ${it.severity_peak}` },
     h("p", { class: "meta" }, badge(it), since(it, near)),
     h("h2", null, link(it)),
@@ -78,7 +78,7 @@ function card(it, near) {
 
 /** One of many: who does what, until when. */
 function line(it, near) {
-  const out = urgent(it, near);
+  const out = urgent(it, near, it.now?.level ?? null);
   return h("li", { key: it.incident, class: it.severity_peak },
     h("h2", null, link(it, LINE_NAME_MAX)),
     h("p", { class: "meta" }, badge(it), out === null ? null : h("strong", null, `${out[0]} · `), since(it, near)));

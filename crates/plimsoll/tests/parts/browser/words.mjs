@@ -141,3 +141,4 @@ assert.deepEqual(known(refused, "Release"), [
 ]);
 assert.deepEqual(urgent(refused, NOON), ["requests are refused", "at least 142 by 12:00 UTC, when it was last told"]);
 check(urgent({ ...refused, state: "resolved" }, NOON), null);
+assert.deepEqual(urgent(refused, NOON, 40), ["has run out", "40 of 40 slots are held now"]);
