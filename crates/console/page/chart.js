@@ -1,25 +1,22 @@
 // Charts as SVG: the level with its limit and forecast, who holds what, and a small line.
 
 import { h } from "./draw.js";
-import { amount, clip, clock, day, moment, number, plain, short, visible } from "./words.js";
-
-/** Below this width names stand under the chart instead of beside it. */
-const NARROW = 620;
+import { NARROW, axes, fixed, frame, scale } from "./frame.js";
+import { events, marks } from "./marks.js";
+import { amount, clip, clock, day, moment, number, short, visible } from "./words.js";
 
 const TOP = 46;
-const BOTTOM = 30;
 const LABEL_APART = 19;
 
 /** The patterns that tell bands apart without colour, by place in the stack. */
 const PATTERNS = ["solid", "slant", "dots", "level", "back", "cross"];
 
-const STEPS_S = [10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 14400, 21600, 43200, 86400, 172800, 604800, 1209600];
-
 /**
  * The time and the levels of an incident, ready to be drawn. Bands that are not stacked each have
  * the limit for themselves; then the owner's level is the one that counts, or else the highest.
+ * `now` is null once it is over: then nothing follows what was told.
  */
-export function series(incident) {
+export function series(incident, now) {
   const { levels } = incident;
   if (levels === null || levels.bands.length === 0) return null;
   const from = moment(levels.from);
@@ -29,9 +26,42 @@ export function series(incident) {
     ? levels.bands.filter((band) => band.kind === "owner")
     : levels.bands;
   const total = Array.from({ length: points }, (_, at) => together(counted.map((band) => band.held[at]), levels.stacked));
-  const top = Math.max(...levels.bands.flatMap((band) => band.held), ...total);
+  const told = Math.min(from + step * points, moment(levels.until));
+  const newest = levels.stacked ? told : from + step * (total.findLastIndex((it) => it !== null) + 1);
+  const after = now === null ? [] : followed(incident.followed, Math.min(newest, told), now);
+  const top = Math.max(...levels.bands.flatMap((band) => band.held), ...total, ...after.map((it) => it.level));
   const bands = levels.bands.filter((band) => band.held.some((held) => held > 0));
-  return { from, step, points, total, top, end: from + step * points, bands, stacked: levels.stacked };
+  return { from, step, points, total, top, told, now, end: Math.max(told, now ?? told), bands, stacked: levels.stacked, after, breaks: levels.stacked ? new Set() : breaks(counted, total) };
+}
+
+/** The levels between what was told and now, as they were watched. */
+function followed(watched, told, now) {
+  if (watched === null) return [];
+  const step = watched.step_seconds * 1000;
+  const found = watched.steps.map(([time, level, own]) => ({ from: Math.max(moment(time), told), to: Math.min(moment(time) + step, now), level, own }));
+  return found.filter((it) => it.to > it.from);
+}
+
+/** Why a band is known no more at the end: `, until 10 Feb`, `, ended 16:25`; empty while it goes on. */
+export function gone(data, band, incident) {
+  const newest = band.held.findLastIndex((held) => held !== null);
+  if (data.stacked || newest < 0) return "";
+  const at = data.from + (newest + 1) * data.step;
+  const said = (time) => (data.told - data.from > 2 * 864e5 && data.told - time > 864e5 ? day(time) : clock(time, data.told));
+  const end = events(incident).findLast((mark) => mark.subject === band.name);
+  // A stretch of time that is not over has no floor yet.
+  if (data.told - at > (data.told - data.from) / 20) return `, until ${said(at)}`;
+  return end?.kind === "end" && moment(end.time) >= at - data.step ? `, ended ${said(moment(end.time))}` : "";
+}
+
+/** The steps before which a line stops although another goes on: who was highest is known no more. */
+function breaks(bands, total) {
+  const found = new Set();
+  for (let point = 1; point < total.length; point += 1) {
+    const highest = bands.filter((band) => band.held[point - 1] !== null && band.held[point - 1] === total[point - 1]);
+    if (highest.length > 0 && highest.every((band) => band.held[point] === null)) found.add(point);
+  }
+  return found;
 }
 
 function together(values, stacked) {
@@ -65,43 +95,24 @@ export function forecast(incident) {
   };
 }
 
-/** The frame that both charts share: the same moment stands at the same place in both. */
-function frame(width, height, data, incident, top) {
-  const right = width < NARROW ? 12 : 168;
-  const ahead = forecast(incident);
-  const past = data.end - data.from;
-  const wanted = ahead === null ? data.end : (ahead.to ?? ahead.from + (ahead.from - ahead.said));
-  // A forecast far away must not squeeze what was seen.
-  const end = Math.max(data.end + past * 0.04, Math.min(wanted + past * 0.04, data.end + past));
-  // `1.5 GiB` needs more room than `150`.
-  const left = incident.transitions[0].unit === "bytes" ? 80 : 56;
-  const plot = { left, right: width - right, top, bottom: height - BOTTOM };
-  const x = (time) => plot.left + ((time - data.from) / (end - data.from)) * (plot.right - plot.left);
-  return { width, height, plot, end, x, from: data.from };
-}
-
-function scale(frame, max) {
-  const { top, bottom } = frame.plot;
-  return (value) => bottom - (value / (max * 1.1)) * (bottom - top);
-}
-
 /** The level, its limit, the forecast, and what happened when. */
 export function levelChart(width, height, data, incident) {
   const last = incident.transitions[incident.transitions.length - 1];
-  const at = frame(width, height, data, incident, TOP);
-  const usable = last.usable;
-  const max = Math.max(1, usable ?? 0, ...data.total);
-  const y = scale(at, max);
   const ahead = forecast(incident);
+  const at = frame(width, height, data, ahead, last.unit, TOP);
+  const max = Math.max(1, ...limits(incident).map(([, usable]) => usable ?? 0), ...data.total, ...data.after.map((it) => it.level));
+  const y = scale(at, max);
+  const draws = data.stacked ? steps : joined;
   return h(
     "svg",
     { class: "chart", viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-labelledby": "level-text" },
     patterns("level"),
-    axes(at, y, max, last.unit),
-    h("path", { class: "under", d: area(at, y, data, data.total.map(() => 0), data.total) }),
+    axes(at, y, max, last.unit, data),
+    data.stacked ? h("path", { class: "under", d: area(at, y, data, data.total.map(() => 0), data.total) }) : null,
     ahead === null ? null : wedge(at, y, ahead),
-    h("path", { class: "line", d: steps(at, y, data, data.total) }),
-    usable === null ? null : limit(at, y, usable, last.unit),
+    h("path", { class: "line", d: draws(at, y, data, data.total, data.breaks) }),
+    h("path", { class: "line after", d: after(at, y, data, (it) => it.level) }),
+    limit(at, y, incident),
     marks(at, incident, true),
     said(at, y, data, incident),
   );
@@ -110,7 +121,7 @@ export function levelChart(width, height, data, incident) {
 /** Who holds what: bands on top of each other, or a line for each. */
 export function bandChart(width, height, data, incident) {
   const last = incident.transitions[incident.transitions.length - 1];
-  const at = frame(width, height, data, incident, 12);
+  const at = frame(width, height, data, forecast(incident), last.unit, 12);
   const max = Math.max(1, last.usable ?? 0, data.top);
   const y = scale(at, max);
   let below = data.total.map(() => 0);
@@ -122,7 +133,7 @@ export function bandChart(width, height, data, incident) {
   });
   const drawn = layers.map(({ place, base, top, band }) => {
     if (!data.stacked) {
-      return h("path", { key: `line-${place}`, class: `single ${band.kind} dash-${place % 4}`, d: steps(at, y, data, top) });
+      return h("path", { key: `line-${place}`, class: `single ${band.kind} dash-${place % 4}`, d: joined(at, y, data, top) });
     }
     const shape = area(at, y, data, base, top);
     return h("g", { key: `band-${place}`, class: `band ${band.kind}` },
@@ -134,11 +145,13 @@ export function bandChart(width, height, data, incident) {
     "svg",
     { class: "chart", viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-labelledby": "holders-text" },
     patterns("held"),
-    axes(at, y, max, last.unit),
+    axes(at, y, max, last.unit, data),
     data.stacked ? drawn : drawn.toReversed(),
-    last.usable === null ? null : limit(at, y, last.usable, last.unit),
+    data.stacked ? h("path", { class: "line after own", d: after(at, y, data, (it) => it.own) }) : null,
+    h("path", { class: "line after", d: after(at, y, data, (it) => it.level) }),
+    limit(at, y, incident),
     marks(at, incident, false),
-    width < NARROW ? null : beside(at, y, data, layers, last.unit),
+    width < NARROW ? null : beside(at, y, data, layers, last.unit, incident),
   );
 }
 
@@ -170,14 +183,12 @@ export function spark(past, usable, width, height) {
     h("path", { class: "line", d: path }));
 }
 
-const fixed = (value) => Math.round(value * 10) / 10;
-
-/** The runs of a series between which nothing is known, as [first, past the last]. */
-function runs(values) {
+/** The runs of a series between which nothing is known or the line breaks, as [first, past the last]. */
+function runs(values, broken = new Set()) {
   const found = [];
   values.forEach((value, point) => {
     if (value === null) return;
-    if (point === 0 || values[point - 1] === null) found.push([point, point + 1]);
+    if (point === 0 || values[point - 1] === null || broken.has(point)) found.push([point, point + 1]);
     else found[found.length - 1][1] = point + 1;
   });
   return found;
@@ -208,52 +219,66 @@ function area(at, y, data, base, top) {
   return parts.join(" ");
 }
 
+/** Where a step begins and ends; the last one ends where the evidence does. */
 function edges(at, data, point) {
-  return [fixed(at.x(data.from + point * data.step)), fixed(at.x(data.from + (point + 1) * data.step))];
+  const begin = data.from + point * data.step;
+  return [fixed(at.x(begin)), fixed(at.x(Math.max(begin, Math.min(begin + data.step, data.told))))];
 }
 
-function axes(at, y, max, unit) {
-  const { plot } = at;
-  const every = niceStep(max, unit);
-  const levels = [];
-  for (let level = 0; level <= max * 1.05; level += every) levels.push(level);
-  const span = (at.end - at.from) / 1000;
-  const wanted = Math.max(2, Math.floor((plot.right - plot.left) / (at.width < NARROW ? 64 : 96)));
-  const step = (STEPS_S.find((it) => span / it <= wanted) ?? 2419200) * 1000;
-  const times = [];
-  for (let time = Math.ceil(at.from / step) * step; time <= at.end; time += step) {
-    // A label at the edge would be cut off.
-    if (at.x(time) + 24 <= at.width) times.push(time);
+/** A line through the middle of each step, broken where nothing is known. */
+function joined(at, y, data, values, broken) {
+  const parts = runs(values, broken).map(([first, past]) => {
+    if (past - first === 1) {
+      const [begin, end] = edges(at, data, first);
+      return `M${begin} ${fixed(y(values[first]))} H${end}`;
+    }
+    const places = values.slice(first, past).map((value, index) => {
+      const [begin, end] = edges(at, data, first + index);
+      return `${fixed((begin + end) / 2)} ${fixed(y(value))}`;
+    });
+    return `M${places.join(" L")}`;
+  });
+  return parts.join(" ");
+}
+
+/** What was watched after the told, by `of`. */
+function after(at, y, data, of) {
+  let end = null;
+  const parts = data.after.filter((it) => of(it) !== null).map((it) => {
+    const follows = it.from === end;
+    end = it.to;
+    return `${follows ? "L" : "M"}${fixed(at.x(it.from))} ${fixed(y(of(it)))} H${fixed(at.x(it.to))}`;
+  });
+  return parts.join(" ");
+}
+
+/** The limits as they were told: since when, and how much. */
+function limits(incident) {
+  const told = [];
+  for (const it of incident.transitions) {
+    if (told.length === 0 || told[told.length - 1][1] !== it.usable) told.push([moment(it.as_of), it.usable]);
   }
-  return h("g", { class: "axes" },
-    levels.map((level) => [
-      h("line", { x1: plot.left, x2: plot.right, y1: fixed(y(level)), y2: fixed(y(level)) }),
-      h("text", { x: plot.left - 10, y: fixed(y(level)), dy: "0.32em", "text-anchor": "end" }, level === 0 ? "0" : amount(level, unit)),
-    ]),
-    times.map((time) => [
-      h("line", { x1: fixed(at.x(time)), x2: fixed(at.x(time)), y1: plot.bottom, y2: plot.bottom + 5 }),
-      h("text", { x: fixed(at.x(time)), y: plot.bottom + 22, "text-anchor": "middle" }, step >= 864e5 ? day(time) : clock(time, time)),
-    ]));
+  return told;
 }
 
-function niceStep(max, unit) {
-  const rough = max / 4;
-  const base = unit === "bytes" ? 2 : 10;
-  let power = 1;
-  while (power * base <= rough) power *= base;
-  if (unit === "bytes") return power;
-  return power * ([1, 2, 5, 10].find((factor) => power * factor >= rough) ?? 10);
-}
-
-function limit(at, y, usable, unit) {
+/** The load line; where the limit was changed, each for its time. */
+function limit(at, y, incident) {
   const { plot } = at;
-  const level = fixed(y(usable));
-  const ring = plot.left + 12;
-  return h("g", { class: "load-line" },
-    h("line", { x1: plot.left, x2: plot.right, y1: level, y2: level }),
-    h("circle", { cx: ring, cy: level, r: 7 }),
-    h("line", { x1: ring - 12, x2: ring + 12, y1: level, y2: level }),
-    h("text", { x: ring + 18, y: level - 7 }, `${amount(usable, unit)} usable`));
+  const { unit } = incident.transitions[0];
+  const told = limits(incident).filter(([, usable]) => usable !== null);
+  return told.map(([since, usable], place) => {
+    const level = fixed(y(usable));
+    const x = (time) => Math.min(Math.max(fixed(at.x(time)), plot.left), plot.right);
+    const from = place === 0 ? plot.left : x(since);
+    const to = place + 1 < told.length ? x(told[place + 1][0]) : plot.right;
+    const ring = from + 12;
+    const hasRoom = to - from > 130;
+    return h("g", { key: `limit-${place}`, class: "load-line" },
+      h("line", { x1: from, x2: to, y1: level, y2: level }),
+      h("circle", { cx: ring, cy: level, r: 7 }),
+      h("line", { x1: ring - 12, x2: ring + 12, y1: level, y2: level }),
+      hasRoom ? h("text", { x: ring + 18, y: level - 7 }, `${amount(usable, unit)} usable`) : null);
+  });
 }
 
 /** From the level when it was said, to where it meets the limit: early and late. */
@@ -281,53 +306,6 @@ function wedge(at, y, ahead) {
     h("line", { class: "drop", x1: late, x2: late, y1: top, y2: y(0) }));
 }
 
-/** Deploys and restarts: a line with a flag, and its name where there is room. */
-function marks(at, incident, named) {
-  const { plot } = at;
-  const inside = events(incident).filter((mark) => moment(mark.time) >= at.from && moment(mark.time) <= at.end);
-  let free = [-Infinity, -Infinity];
-  return h("g", { class: "marks" }, inside.map((mark) => {
-    const x = fixed(at.x(moment(mark.time)));
-    const text = markText(mark);
-    const long = text.length * 8 + 16;
-    const isLeft = x + long > at.width;
-    const [begin, end] = isLeft ? [x - long, x] : [x, x + long];
-    const row = named ? free.findIndex((taken) => begin > taken) : -1;
-    if (row >= 0) free = free.map((taken, index) => (index === row ? end : taken));
-    const top = row < 0 ? plot.top - 6 : 18 + row * 17;
-    return [
-      h("line", { x1: x, x2: x, y1: top - 8, y2: plot.bottom }),
-      row < 0 ? null : h("path", { d: `M${x} ${top - 11} l7 4 l-7 4 Z` }),
-      row < 0 ? null : h("text", { x: isLeft ? x - 6 : x + 11, y: top - 2, "text-anchor": isLeft ? "end" : "start" }, text),
-    ];
-  }));
-}
-
-/** How soon a start counts as the end's other half. */
-const RESTART_MS = 120000;
-
-/** The marks; an end and the start that follows it at once are one restart. */
-export function events(incident) {
-  const found = [];
-  for (const mark of incident.marks) {
-    const end = found.findLast((it) => it.kind === "end" && it.subject === mark.subject);
-    if (mark.kind === "start" && end !== undefined && moment(mark.time) - moment(end.time) <= RESTART_MS) {
-      end.kind = "restart";
-      end.version = mark.version;
-    } else {
-      found.push({ ...mark });
-    }
-  }
-  return found;
-}
-
-/** `deploy issuer 2.14`, `end web-1: oom`. */
-export function markText(mark) {
-  const version = mark.version === null || mark.kind === "end" ? "" : ` ${short(visible(mark.version), 12)}`;
-  const cause = mark.cause === null ? "" : `: ${short(plain(mark.cause), 20)}`;
-  return `${mark.kind} ${short(visible(mark.subject), 20)}${version}${cause}`;
-}
-
 /** A numbered dot on the line for each of the last transitions. */
 function said(at, y, data, incident) {
   let free = -Infinity;
@@ -345,10 +323,10 @@ function said(at, y, data, incident) {
 }
 
 /** The names of the bands, each as near to its end as the others allow. */
-function beside(at, y, data, layers, unit) {
+function beside(at, y, data, layers, unit, incident) {
   const x = fixed(at.x(data.end));
   const labels = layers
-    .filter((layer) => lastOf(layer.top) !== null && lastOf(layer.band.held) > 0)
+    .filter((layer) => lastOf(layer.top) !== null && lastOf(layer.band.held) > 0 && gone(data, layer.band, incident) === "")
     .map((layer) => ({ ...layer, want: y((lastOf(layer.base) + lastOf(layer.top)) / 2) }))
     .sort((a, b) => a.want - b.want);
   let from = at.plot.top;
@@ -371,7 +349,7 @@ function beside(at, y, data, layers, unit) {
 /** What a band is called. */
 export function bandName(band, max = 40) {
   if (band.name !== null) return clip(band.name, max);
-  return band.kind === "others" ? `${number(band.values)} others` : "not told apart";
+  return band.kind === "others" ? (band.values === 1 ? "1 other" : `${number(band.values)} others`) : "not told apart";
 }
 
 function pattern(place, band) {

@@ -1,7 +1,7 @@
 // Draws a tree of plain values into the document, touching only what differs: focus, selection
 // and scroll position survive. Text becomes text nodes, never markup.
 
-import { clip, visible } from "./words.js";
+import { clip, isolated, visible } from "./words.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -68,7 +68,9 @@ function made(child, parent) {
 
 function refresh(node, child) {
   if (typeof child !== "object") {
-    const text = visible(clip(String(child), TEXT_MAX));
+    const shown = visible(clip(String(child), TEXT_MAX));
+    // Code is copied from the screen as it is.
+    const text = node.parentNode.localName === "code" ? shown : isolated(shown);
     if (node.data !== text) node.data = text;
     return;
   }

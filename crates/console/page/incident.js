@@ -1,10 +1,12 @@
 // The second screen: one incident, from its sentence to its proof.
 
-import { bandChart, bandName, events, forecast, lastOf, levelChart, markText, series, swatch } from "./chart.js";
+import { bandChart, bandName, forecast, gone, lastOf, levelChart, series, swatch } from "./chart.js";
 import { draw, h } from "./draw.js";
+import { facts, urgent } from "./facts.js";
+import { events, markText } from "./marks.js";
 import { poll } from "./poll.js";
-import { now, state } from "./state.js";
-import { amount, calm, clip, clock, held, moment, number, owner, plain, runsOut, runsOutAt, sign, span, title } from "./words.js";
+import { now, state, trouble } from "./state.js";
+import { amount, calm, clip, clock, held, moment, number, owner, plain, runsOutAt, sign, span, title } from "./words.js";
 
 const id = location.pathname.split("/").pop();
 const place = (name) => document.getElementById(name);
@@ -12,8 +14,12 @@ const place = (name) => document.getElementById(name);
 /** Marks that stand in the text below a chart: the newest. */
 const MARKS_TOLD_MAX = 6;
 
-/** What was last shown, to draw it again at another width. */
+/** Levels from which on a chart says more than a sentence. */
+const DRAWN_MIN = 3;
+
+/** What was last shown, to draw it again at another width, and the moment it was seen from. */
 let shown = null;
+let seen = null;
 
 /** What became of the last copy. */
 let copied = "";
@@ -37,7 +43,10 @@ function show(incident, watched) {
   const pipeline = watched.pipelines.find((it) => it.pipeline === last.pipeline);
   const near = pipeline === undefined ? moment(last.as_of) : now(pipeline);
   draw(place("state"), state(watched));
+  trouble(watched);
   draw(place("sentence"), sentence(incident, last, near));
+  draw(place("facts"), known(incident, last, near));
+  seen = last.state === "open" ? near : null;
   charts(incident);
   draw(place("transitions"), transitions(incident));
   draw(place("deliveries"), deliveries(incident));
@@ -48,33 +57,49 @@ function show(incident, watched) {
 function sentence(incident, last, near) {
   const isOpen = last.state === "open";
   const [begin, end] = [moment(last.opened_at), moment(last.as_of)];
-  const out = runsOut(last, near);
+  const out = urgent(last, near, incident.followed?.steps.at(-1)?.[1] ?? null);
   const lasted = isOpen ? (near - begin) / 1e3 : (end - begin) / 1e3;
   const when = isOpen
     ? `open since ${clock(begin, near)} UTC, ${span(lasted)}`
     : `opened ${clock(begin, near)} UTC, resolved ${clock(end, begin)}, after ${span(lasted)}`;
+  const headline = h("p", { key: "headline", class: "headline" }, calm(last.headline, 1500));
+  const next = h("p", { key: "next", class: "advice" }, h("strong", null, "Next: "), calm(last.advice, 1500));
   return [
     h("p", { class: `badge ${isOpen ? last.severity_peak : "over"}` }, h("span", { "aria-hidden": "true" }, isOpen ? sign(last.severity_peak) : "✓"), ` ${plain(isOpen ? last.severity_peak : last.state)}`),
     h("h1", null, title(last)),
-    out === null ? null : h("p", { class: "out" }, out, h("small", null, runsOutAt(last, near))),
-    h("p", { class: "headline" }, calm(last.headline, 1500)),
-    h("p", { class: "advice" }, h("strong", null, "Next: "), calm(last.advice, 1500)),
+    out === null ? null : h("p", { class: "out" }, out[0], h("small", null, out[1])),
+    isOpen ? [next, headline] : [headline, next],
     h("p", { class: "meta" }, `${clip(last.pipeline, 60)} · ${when}`),
   ];
 }
 
+/** What the last transition says, term by term. The one that ends it says again what was told before. */
+function known(incident, last, near) {
+  const rows = facts(last, near).map(([term, text], index) => h("div", { key: `${index}-${term}` }, h("dt", null, term), h("dd", null, text)));
+  const told = incident.transitions.findLast((it) => it.state === "open") ?? last;
+  const asOf = h("p", { class: "meta" }, `As last told, ${clock(moment(told.as_of), near, true)} UTC${last.state === "open" ? "" : ", before it was over"}.`);
+  return [h("dl", null, rows), asOf];
+}
+
 function charts(incident) {
-  const data = series(incident);
+  const data = series(incident, seen);
   const last = incident.transitions[incident.transitions.length - 1];
   if (data === null) {
     draw(place("level"), h("p", null, "The evidence of this incident is no longer kept."));
-    draw(place("holders"));
+    draw(place("holders"), h("p", null, "It is not kept either."));
+    return;
+  }
+  const levels = data.total.filter((it) => it !== null);
+  if (levels.length + data.after.length < DRAWN_MIN) {
+    const at = data.from + data.total.findLastIndex((it) => it !== null) * data.step;
+    draw(place("level"), h("p", null, `Only one level is told: ${held(lastOf(data.total), last.usable, last.unit)} at ${clock(at, null)} UTC.`), happened(incident, data));
+    draw(place("holders"), names(data, last));
     return;
   }
   const width = Math.max(280, place("level").clientWidth);
   draw(place("level"), h("figure", null,
     levelChart(width, width < 620 ? 280 : 340, data, incident),
-    h("figcaption", { id: "level-text" }, levelText(data, incident, last))));
+    h("figcaption", { id: "level-text" }, levelText(data, incident, last))), happened(incident, data));
   draw(place("holders"), h("figure", null,
     bandChart(width, width < 620 ? 260 : 300, data, incident),
     h("figcaption", { id: "holders-text" }, holdersText(data, incident, last))),
@@ -84,16 +109,32 @@ function charts(incident) {
 /** The first chart in words. */
 function levelText(data, incident, last) {
   const known = data.total.filter((it) => it !== null);
-  const parts = [`From ${amount(known[0], last.unit)} at ${clock(data.from, null)} to ${amount(lastOf(known), last.unit)} at ${clock(data.end, data.from)} UTC, at most ${held(Math.max(...known), last.usable, last.unit)}.`];
+  const end = data.told;
+  const parts = [`From ${amount(known[0], last.unit)} at ${clock(data.from, null)} to ${amount(lastOf(known), last.unit)} at ${clock(end, data.from)} UTC, at most ${held(Math.max(...known), last.usable, last.unit)}.`];
+  if (incident.levels.of === "floors") parts.push("The line goes through the lowest memory of each stretch of time; the numbers in circles stand at the level of that moment.");
+  if (seen !== null) parts.push(afterText(data, last));
   const refused = incident.levels.refused.reduce((sum, it) => sum + it, 0);
   if (refused > 0) parts.push(`${number(refused)} requests were refused.`);
   const ahead = forecast(incident);
   if (ahead !== null) parts.push(`Forecast of ${clock(ahead.said, data.from)}: runs out ${runsOutAt(ahead.transition, data.from)}.`);
-  const happened = events(incident);
-  for (const mark of happened.slice(-MARKS_TOLD_MAX)) parts.push(`At ${clock(moment(mark.time), data.from)}: ${markText(mark)}.`);
-  if (happened.length > MARKS_TOLD_MAX) parts.push(`${number(happened.length - MARKS_TOLD_MAX)} more before.`);
   if (incident.levels.evidence_left_off > 0) parts.push("Older evidence is left off.");
   return parts.join(" ");
+}
+
+/** What is known between the last word and now. */
+function afterText(data, last) {
+  const newest = data.after.findLast((it) => it.level !== null);
+  if (newest === undefined) return `Told until ${clock(data.told, seen)} UTC; since then nothing is known.`;
+  return `Told until ${clock(data.told, seen)} UTC, the thin line as watched since then: ${amount(newest.level, last.unit)} at ${clock(newest.to, seen)} UTC.`;
+}
+
+/** The marks of the charts, in words. */
+function happened(incident, data) {
+  const all = events(incident);
+  if (all.length === 0) return null;
+  const told = all.slice(-MARKS_TOLD_MAX).map((mark) => `${clock(moment(mark.time), data.end)} ${markText(mark)}`);
+  const before = all.length - told.length;
+  return h("p", { class: "meta" }, `${before > 0 ? `${number(before)} earlier deploys, restarts and ends; ` : ""}${told.join("; ")}.`);
 }
 
 function holdersText(data, incident, last) {
@@ -102,7 +143,9 @@ function holdersText(data, incident, last) {
   const by = `By ${incident.levels.dimension}, ${data.stacked ? "on top of each other" : "each against the limit for itself"}.`;
   if (who === null || own === undefined) return by;
   const first = own.held.find((it) => it !== null);
-  return `${by} ${who} held ${amount(first, last.unit)} at first and ${amount(lastOf(own.held), last.unit)} at last.`;
+  const newest = data.stacked ? data.after.findLast((it) => it.own !== null) : undefined;
+  const now = newest === undefined ? "" : ` As watched since then, it holds ${amount(newest.own, last.unit)} at ${clock(newest.to, seen)} UTC.`;
+  return `${by} ${who} held ${amount(first, last.unit)} at first and ${amount(lastOf(own.held), last.unit)} at last.${now}`;
 }
 
 /** The names beside their patterns, in the order of the stack. */
@@ -110,7 +153,7 @@ function names(data, last) {
   const rows = data.bands.map((band, place) => h("li", { key: `name-${place}`, class: band.kind },
     swatch(place, band, data.stacked),
     h("span", null, bandName(band)),
-    h("span", { class: "count" }, said(lastOf(band.held), last.unit))));
+    h("span", { class: "count" }, `${said(lastOf(band.held), last.unit)}${gone(data, band, shown)}`)));
   return h("ul", { class: "names" }, rows.toReversed());
 }
 

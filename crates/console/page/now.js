@@ -2,12 +2,19 @@
 
 import { spark } from "./chart.js";
 import { draw, h } from "./draw.js";
+import { urgent } from "./facts.js";
 import { poll } from "./poll.js";
-import { now, state } from "./state.js";
-import { amount, calm, clip, clock, day, held, holder, moment, number, owner, plain, runsOut, runsOutAt, sign, span, title } from "./words.js";
+import { isBehind, now, state, trouble } from "./state.js";
+import { amount, calm, clip, clock, day, held, holder, moment, number, owner, plain, sign, span, title } from "./words.js";
 
 /** Resolved incidents on the screen. */
 const RESOLVED_MAX = 12;
+
+/** Characters of a name where there are many. */
+const LINE_NAME_MAX = 40;
+
+/** Open incidents that are shown in full; of the others the least that says what they are. */
+const FULL_MAX = 4;
 
 const place = (id) => document.getElementById(id);
 
@@ -18,24 +25,33 @@ poll(["/api/incidents", "/api/watched"], (list, watched) => {
   const resources = watched.pipelines.flatMap((it) => it.resources);
   draw(place("state"), state(watched));
   const isHistory = watched.pipelines.every((it) => !it.live);
-  draw(place("summary"), isHistory && open.length === 0 ? recording(resolved) : summary(open, resources));
+  trouble(watched);
+  draw(place("summary"), isHistory && open.length === 0 ? recording(resolved) : summary(open, resources, watched.pipelines));
   if (isHistory) leadWithResolved();
-  draw(place("open"), open.map((it) => card(it, nows.get(it.pipeline) ?? null)));
+  const near = (it) => nows.get(it.pipeline) ?? null;
+  draw(place("open"),
+    open.slice(0, FULL_MAX).map((it) => card(it, near(it))),
+    open.length <= FULL_MAX ? null : h("ul", { key: "more", class: "plain more" }, open.slice(FULL_MAX).map((it) => line(it, near(it)))));
   draw(place("watched"), watchedOf(watched.pipelines));
   draw(place("resolved"), over(resolved, list.left_off));
   const among = watched.pipelines.filter((it) => it.sources.length > 0);
-  draw(place("sources"), failing(watched.dependencies),
+  draw(place("sources"),
     among.length === 0 ? h("p", null, isHistory ? "Nothing is read: this is history." : "Nothing was read yet.") : among.map((it) => sourcesOf(it, watched.pipelines.length)));
   document.title = open.length === 0 ? "Plimsoll" : `▲ ${open.length} open · Plimsoll`;
   comeBack();
 });
 
-function summary(open, resources) {
-  if (open.length === 0) {
-    const free = resources.filter((it) => it.usable === null || it.held < it.usable);
-    return free.length === resources.length ? "Nothing runs out" : "No incident is open";
+function summary(open, resources, pipelines) {
+  if (open.length > 0) return open.length === 1 ? "One incident is open" : `${open.length} incidents are open`;
+  if (pipelines.every((it) => it.judged_through === null)) return "Nothing is judged yet";
+  if (resources.length === 0) return "No resource was seen yet";
+  const behind = pipelines.filter((it) => it.live && isBehind(it));
+  if (behind.length > 0) {
+    const first = Math.min(...behind.map((it) => moment(it.judged_through)));
+    return `No incident is open as of ${clock(first, Math.max(...behind.map(now)))} UTC`;
   }
-  return open.length === 1 ? "One incident is open" : `${open.length} incidents are open`;
+  const free = resources.filter((it) => it.usable === null || it.held < it.usable);
+  return free.length === resources.length ? "Nothing runs out" : "No incident is open";
 }
 
 function recording(resolved) {
@@ -50,16 +66,35 @@ function leadWithResolved() {
 }
 
 function card(it, near) {
-  const out = runsOut(it, near);
-  const since = moment(it.since);
+  const out = urgent(it, near, it.now?.level ?? null);
   return h("article", { key: it.incident, class: `card ${it.severity_peak}` },
-    h("p", { class: "badge" }, h("span", { "aria-hidden": "true" }, sign(it.severity_peak)), ` ${plain(it.severity_peak)}`),
-    h("h2", null, h("a", { id: `incident-${it.incident}`, href: `/incidents/${it.incident}` }, title(it))),
-    out === null ? null : h("p", { class: "out" }, out, h("small", null, runsOutAt(it, near))),
-    h("p", { class: "headline" }, calm(it.headline, 700)),
+    h("p", { class: "meta" }, badge(it), since(it, near)),
+    h("h2", null, link(it)),
+    out === null ? null : h("p", { class: "out" }, out[0], h("small", null, out[1])),
     h("p", { class: "advice" }, h("strong", null, "Next: "), calm(it.advice, 700)),
-    gauge(it.level, it.usable, it.owner_level, it.unit, owner(it)),
-    h("p", { class: "meta" }, `${clip(it.pipeline, 40)} · since ${clock(since, near)} UTC`, near === null ? "" : `, ${span((near - since) / 1e3)} ago`));
+    h("p", { class: "headline" }, calm(it.headline, 700)),
+    it.kind === "not_back" ? null : gauge(it.now?.level ?? it.level, it.usable, it.now === null ? it.owner_level : it.now.owner_level, it.unit, owner(it)));
+}
+
+/** One of many: who does what, until when. */
+function line(it, near) {
+  const out = urgent(it, near, it.now?.level ?? null);
+  return h("li", { key: it.incident, class: it.severity_peak },
+    h("h2", null, link(it, LINE_NAME_MAX)),
+    h("p", { class: "meta" }, badge(it), out === null ? null : h("strong", null, `${out[0]} · `), since(it, near)));
+}
+
+function link(it, nameMax) {
+  return h("a", { id: `incident-${it.incident}`, href: `/incidents/${it.incident}` }, title(it, nameMax));
+}
+
+function badge(it) {
+  return h("span", { class: `badge ${it.severity_peak}` }, h("span", { "aria-hidden": "true" }, sign(it.severity_peak)), ` ${plain(it.severity_peak)}`);
+}
+
+function since(it, near) {
+  const at = moment(it.since);
+  return `since ${clock(at, near)} UTC${near === null ? "" : `, ${span((near - at) / 1e3)} ago`} · ${clip(it.pipeline, 40)}`;
 }
 
 /** How full: a bar with the load line at its end, and the same in words. */
@@ -70,13 +105,14 @@ function gauge(level, usable, own, unit, who = null) {
   const width = (share) => Math.round(share * 1000);
   const free = Math.max(usable - level, 0);
   const by = own === null || who === null || own === level ? "" : `, ${amount(own, unit)} by ${who}`;
+  const many = unit === "bytes" ? "held by the fullest" : "held";
   return h("div", { class: "gauge" },
     h("svg", { viewBox: "0 0 1100 40", class: "bar", "aria-hidden": "true" },
       h("rect", { class: "whole", y: 8, width: 1000, height: 24 }),
       h("rect", { class: "held", y: 8, width: width(full), height: 24 }),
       h("rect", { class: "own", y: 8, width: width(mine), height: 24 }),
       h("line", { class: "limit", x1: 1000, x2: 1000, y1: 0, y2: 40 })),
-    h("p", null, `${held(level, usable, unit)} held${by}, ${amount(free, unit)} free`));
+    h("p", null, `${held(level, usable, unit)} ${many}${by}, ${amount(free, unit)} free`));
 }
 
 function watchedOf(pipelines) {
@@ -90,7 +126,7 @@ function watchedOf(pipelines) {
       h("h3", null, clip(it.resource, 60), pipelines.length > 1 ? h("small", null, ` ${clip(it.pipeline, 40)}`) : null),
       gauge(it.held, it.usable, null, it.unit) ?? h("p", null, held(it.held, null, it.unit)),
       spark(it.past, it.usable, 220, 44),
-      h("p", { class: "meta" }, largest.length === 0 ? "held by nobody" : largest.join(" · ")),
+      h("p", { class: "meta" }, largest.length > 0 ? largest.join(" · ") : it.held === 0 ? "held by nobody" : "the records do not say by whom"),
       it.doubts === 0 ? null : h("p", { class: "meta" }, `! ${number(it.doubts)} ${it.doubts === 1 ? "reason" : "reasons"} to doubt the count`));
   }));
 }
@@ -103,19 +139,12 @@ function over(resolved, leftOff) {
     h("ul", { class: "plain" }, shown.map((it) => {
       const [begin, end] = [moment(it.opened_at), moment(it.as_of)];
       return h("li", { key: it.incident },
-        h("a", { id: `incident-${it.incident}`, href: `/incidents/${it.incident}` }, title(it)),
+        link(it),
         h("p", { class: "meta" }, `✓ resolved ${day(end)} ${clock(end, end)} UTC, open for ${span((end - begin) / 1e3)}; ${plain(it.severity_peak)}`),
         h("p", null, calm(it.headline, 300)));
     })),
     beyond === 0 ? null : h("p", { class: "meta" }, `${number(beyond)} more are in the store.`),
   ];
-}
-
-function failing(dependencies) {
-  const bad = Object.entries(dependencies).filter(([, it]) => it.state === "failing");
-  if (bad.length === 0) return null;
-  return h("ul", { key: "failing", class: "plain failing" }, bad.map(([name, it]) =>
-    h("li", null, h("strong", null, `✕ ${name} fails `), `since ${clock(moment(it.since), null, true)} UTC: ${calm(it.error, 400)}`)));
 }
 
 function sourcesOf(pipeline, among) {

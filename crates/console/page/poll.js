@@ -30,7 +30,7 @@ export function poll(paths, show, refused) {
       }
     } catch (error) {
       if (error instanceof TypeError || error?.name === "TimeoutError") {
-        silence("no answer", heard);
+        silence("", heard);
       } else {
         throw error;
       }
@@ -58,5 +58,5 @@ function silence(error, heard) {
     return;
   }
   const since = heard === null ? "" : ` Below is what it said at ${clock(heard, heard, true)} UTC.`;
-  draw(place, h("p", null, h("strong", null, "Plimsoll does not answer: "), `${error}.${since}`));
+  draw(place, h("p", null, h("strong", null, "Plimsoll does not answer"), `${error === "" ? "" : `: ${error}`}.${since}`));
 }

@@ -44,15 +44,34 @@ export function span(seconds) {
   return rest === 0 ? `${hours / 24} days` : `${Math.floor(hours / 24)} days ${rest} h`;
 }
 
-/** `11–19 min`; `50 min to 3 h` where one unit does not do for both. */
-function spans(from, to) {
+/** `11–19 min`; `50 min to 3 h` where one unit does not do for both. A long time is not said to the minute. */
+export function spans(from, to) {
   const minutes = (seconds) => Math.max(1, Math.round(seconds / MINUTE));
   if (to < 90) return `${Math.round(from)}–${Math.round(to)} s`;
   if (to < 90 * MINUTE) return minutes(from) === minutes(to) ? span(to) : `${minutes(from)}–${minutes(to)} min`;
+  if (from >= 4 * DAY) return whole(from, to, DAY, "days");
+  if (from >= 4 * HOUR && to < 2 * DAY) return whole(from, to, HOUR, "h");
   const [first, last] = [span(from), span(to)];
   const areHours = /^\d+ h$/.test(first) && /^\d+ h$/.test(last);
   if (first === last) return last;
   return areHours ? `${first.slice(0, -2)}–${last}` : `${first} to ${last}`;
+}
+
+/** In whole units, not narrower than it is. */
+function whole(from, to, unit, name) {
+  return `${Math.floor(from / unit)}–${Math.ceil(to / unit)} ${name}`;
+}
+
+/** `247 ms`, `8.1 s`, `12 min`. */
+export function lasting(seconds) {
+  if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
+  return seconds < 10 ? `${number(seconds)} s` : span(seconds);
+}
+
+/** Two digits or more: `0.042`, `4.8`, `148`. */
+export function few(value) {
+  const size = Math.abs(value);
+  return size === 0 || size >= 10 ? number(Math.round(value)) : String(Number(value.toPrecision(2)));
 }
 
 /** When the units run out, as seen from `now`; null if nothing is said. */
@@ -72,7 +91,8 @@ export function runsOutAt(incident, near) {
   const from = moment(incident.exhaustion_from);
   const to = moment(incident.exhaustion_to);
   if (from === null) return null;
-  const when = to === null ? `after ${clock(from, near)}` : `${clock(from, near)}–${clock(to, to - from < 864e5 ? from : near)}`;
+  const isExact = to !== null && to - from < 120e3;
+  const when = to === null ? `after ${clock(from, near)}` : `${clock(from, near, isExact)}–${clock(to, to - from < 864e5 ? from : near, isExact)}`;
   return `${when} UTC, with a chance of 80 %`;
 }
 
@@ -113,12 +133,15 @@ export function holder(dimensions) {
   return known === undefined ? "not told apart" : clip(String(dimensions[known]), 40);
 }
 
+/** Characters of a name in a sentence. */
+const NAME_MAX = 60;
+
 /** The owner's name, or null if it is nobody or unknown. */
-export function owner(incident) {
+export function owner(incident, max = NAME_MAX) {
   const it = incident.owner;
   if (it === null || typeof it !== "object") return null;
   const values = Object.values(it);
-  return values.length === 0 ? null : clip(String(values[0]), 60);
+  return values.length === 0 ? null : clip(String(values[0]), max);
 }
 
 /** What each kind of incident does: open and over, with somebody to name and without. */
@@ -128,17 +151,18 @@ const KINDS = {
   held_open: { named: ["holds open", "held open"], unnamed: ["is held open", "was held open"] },
   growth_within_life: { named: ["outgrows", "outgrew"], unnamed: ["is outgrown", "was outgrown"] },
   growth_across_lives: { named: ["leaks into", "leaked into"], unnamed: ["leaks", "leaked"] },
-  not_back: { named: ["is gone from", "was gone from"], unnamed: ["lost an instance", "lost an instance"] },
+  not_back: { alone: ["is gone", "was gone"], unnamed: ["lost an instance", "lost an instance"] },
 };
 
 /** The shortest true thing to say: who does what to which resource. */
-export function title(incident) {
-  const resource = clip(String(incident.resource), 60);
-  const who = owner(incident);
+export function title(incident, max = NAME_MAX) {
+  const resource = clip(String(incident.resource), max);
+  const who = owner(incident, max);
   const kind = KINDS[incident.kind];
   if (kind === undefined) return `${resource}: ${plain(incident.kind)}`;
   const tense = incident.state === "resolved" ? 1 : 0;
   if (who === null) return `${resource} ${kind.unnamed[tense]}`;
+  if (kind.alone !== undefined) return `${who} ${kind.alone[tense]}`;
   if (kind.ahead !== undefined) return `${resource} ${kind.ahead[tense]}; ${who} ${kind.named[tense]} it`;
   return `${who} ${kind.named[tense]} ${resource}`;
 }
@@ -177,4 +201,12 @@ const HIDDEN = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b
 /** The text with every character that could hide or reorder something written out. */
 export function visible(text) {
   return text.replace(HIDDEN, (it) => `⟨${it.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
+}
+
+// Letters that are written from right to left, with what stands between them.
+const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}](?:[\s\-_.]*[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}])*/gu;
+
+/** The text with words from right to left kept to themselves, so that a number after one stays there. */
+export function isolated(text) {
+  return text.replace(RIGHT_TO_LEFT, "\u2068$&\u2069");
 }

@@ -29,6 +29,7 @@
 //! ```
 
 pub mod api;
+mod followed;
 pub mod health;
 pub mod loopback;
 mod page;

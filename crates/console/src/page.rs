@@ -28,8 +28,11 @@ macro_rules! files {
 files! {
     "chart.js": SCRIPT,
     "draw.js": SCRIPT,
+    "facts.js": SCRIPT,
+    "frame.js": SCRIPT,
     "incident.js": SCRIPT,
     "mark.svg": SVG,
+    "marks.js": SCRIPT,
     "now.js": SCRIPT,
     "page.css": CSS,
     "poll.js": SCRIPT,

@@ -5,12 +5,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use plimsoll_model::evidence::PANE_SECONDS;
-use plimsoll_model::{OwnedHolder, Second, Time};
+use plimsoll_model::{IncidentId, OwnedHolder, Second, Time};
+
+pub use crate::followed::{FOLLOWED_STEPS_MAX, Incident};
+use crate::followed::{Followed, Step};
 
 /// Resources in one picture; those beyond are left out and counted.
 pub const RESOURCES_SHOWN_MAX: usize = 256;
 /// Sources in one picture; those beyond are left out and counted.
 pub const SOURCES_SHOWN_MAX: usize = 256;
+/// Open incidents that are followed between their transitions; those beyond are left out.
+pub const INCIDENTS_FOLLOWED_MAX: usize = 256;
 /// The largest holders of a resource that are shown.
 pub const HOLDERS_SHOWN_MAX: usize = 8;
 /// How many panes of a resource's past are kept: one hour.
@@ -68,6 +73,9 @@ pub struct Picture {
     pub resources: Vec<Resource>,
     /// The sources, by name.
     pub sources: Vec<Source>,
+    /// The open incidents; the newest are followed if there are more than
+    /// [`INCIDENTS_FOLLOWED_MAX`].
+    pub incidents: Vec<Incident>,
 }
 
 /// Shared between the judge, which writes, and the server, which reads. Clones are one handle.
@@ -82,6 +90,7 @@ struct Inner {
     published: Option<Instant>,
     left_off: usize,
     past: BTreeMap<String, VecDeque<(Second, u64)>>,
+    followed: BTreeMap<IncidentId, Followed>,
 }
 
 /// What the server reads at once.
@@ -113,13 +122,19 @@ impl Watched {
         for resource in &mut picture.resources {
             resource.largest.truncate(HOLDERS_SHOWN_MAX);
         }
+        let beyond_followed = picture.incidents.len().saturating_sub(INCIDENTS_FOLLOWED_MAX);
+        picture.incidents.drain(..beyond_followed);
         let mut inner = self.lock();
-        let Inner { past, .. } = &mut *inner;
+        let Inner { past, followed, .. } = &mut *inner;
+        followed.retain(|id, _| picture.incidents.iter().any(|incident| incident.id == *id));
         past.retain(|name, _| picture.resources.iter().any(|resource| resource.name == *name));
         if let Some(tick) = picture.judged_through {
             let pane = Second(tick.0 - tick.0.rem_euclid(PANE_SECONDS));
             for resource in &picture.resources {
                 remember(past.entry(resource.name.clone()).or_default(), pane, resource.held);
+            }
+            for incident in &picture.incidents {
+                followed.entry(incident.id).or_default().take(tick, incident);
             }
         }
         inner.picture = picture;
@@ -138,6 +153,16 @@ impl Watched {
             published: inner.published,
             left_off: inner.left_off,
         }
+    }
+
+    /// How an open incident went on, if it is followed.
+    pub(crate) fn followed(&self, id: IncidentId) -> Option<Followed> {
+        self.lock().followed.get(&id).cloned()
+    }
+
+    /// What an open incident holds now, if it is followed.
+    pub(crate) fn newest(&self, id: IncidentId) -> Option<Step> {
+        self.lock().followed.get(&id)?.steps.last().copied()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -191,6 +216,17 @@ mod tests {
         assert_eq!((past.len(), past[0].0), (PAST_PANES_MAX, Second(5 * PANE_SECONDS)));
         watched.publish(Picture::default());
         assert!(watched.lock().past.is_empty());
+    }
+
+    #[test]
+    fn an_incident_is_followed_while_it_is_open() {
+        let watched = Watched::new();
+        let (id, level) = (IncidentId(7), Some(5));
+        let incident = Incident { id, level, owner_level: None, lowest: false };
+        watched.publish(Picture { incidents: vec![incident], ..picture(100, 1) });
+        assert_eq!(watched.followed(id).unwrap().steps.len(), 1);
+        watched.publish(picture(110, 1));
+        assert_eq!(watched.followed(id), None);
     }
 
     #[test]

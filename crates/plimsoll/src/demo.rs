@@ -119,6 +119,7 @@ fn picture(settings: &Settings, second: Second, judge: &Judge) -> Picture {
         now: None,
         resources: watched::resources(judge, settings),
         sources: Vec::new(),
+        incidents: watched::incidents(judge, settings),
     }
 }
 

@@ -3,10 +3,12 @@
 use plimsoll_model::{Delivery, DeliveryState, IncidentId, PageAction, Payload};
 use plimsoll_store::{Decided, Error, Ordered, Snapshot};
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::levels::{self, Levels};
 use super::marks::{self, Mark};
 use super::transition::Shown;
+use crate::followed::{Followed, Step};
 use crate::sources::Pipeline;
 
 /// Transitions in one answer: the newest; earlier ones are left off and counted.
@@ -22,6 +24,8 @@ pub(super) struct Incident {
     deliveries: Vec<Sent>,
     deliveries_left_off: usize,
     levels: Option<Levels>,
+    /// How it went on after what the evidence tells.
+    followed: Option<Value>,
     marks: Vec<Mark>,
 }
 
@@ -49,7 +53,9 @@ pub(super) fn answer(pipelines: &[Pipeline], id: IncidentId) -> Result<Option<In
         let snapshot = (pipeline.snapshots)()?;
         let transitions = snapshot.transitions_of(id)?;
         if !transitions.is_empty() {
-            return about(&snapshot, id, transitions).map(Some);
+            let mut found = about(&snapshot, id, transitions)?;
+            found.followed = pipeline.watched.followed(id).as_ref().map(followed);
+            return Ok(Some(found));
         }
     }
     Ok(None)
@@ -72,8 +78,15 @@ fn about(
         deliveries,
         deliveries_left_off,
         levels,
+        followed: None,
         marks,
     })
+}
+
+fn followed(followed: &Followed) -> Value {
+    let step = |step: &Step| json!([step.start.to_string(), step.level, step.owner_level]);
+    let steps: Vec<Value> = followed.steps.iter().map(step).collect();
+    json!({ "step_seconds": followed.step_seconds, "steps": steps })
 }
 
 /// The last `max` of `all`, and how many come before them.

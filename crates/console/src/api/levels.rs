@@ -3,21 +3,17 @@
 use std::collections::BTreeMap;
 
 use plimsoll_model::evidence::{PANE_SECONDS, Table};
-use plimsoll_model::samples::metric;
 use plimsoll_model::{Dimension, Finding, IncidentId, Owner, Second};
 use plimsoll_store::{Decided, Error, Snapshot};
 use serde::Serialize;
 
 use super::evidence::{Columns, Segments};
+use super::memory;
 
 /// Holders that have a band of their own; the others share one.
 pub const BANDS_MAX: usize = 6;
 /// Points of one band. A longer time has wider steps.
 pub const POINTS_MAX: i64 = 480;
-/// How long a measured value stands when no other follows, in seconds.
-const VALUE_STANDS_S: i64 = 300;
-/// The same for the lowest value of a stretch of hours.
-const FLOOR_STANDS_S: i64 = 12 * 3_600;
 
 /// What each holder held, over time.
 #[derive(Debug, Serialize)]
@@ -27,13 +23,50 @@ pub(super) struct Levels {
     /// Whether the bands add up to what counts against the limit. Otherwise each has the limit
     /// for itself.
     stacked: bool,
+    of: Of,
     /// The beginning of the first step.
     from: String,
     step_seconds: i64,
+    /// Until when the evidence tells: the end of the last transition's tick.
+    until: String,
     bands: Vec<Band>,
     /// Requests refused during each step.
     refused: Vec<u64>,
     evidence_left_off: u64,
+}
+
+/// What the numbers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Of {
+    /// What was held at the end of each step.
+    Held,
+    /// Measured values, joined where they follow each other.
+    Measured,
+    /// The lowest values of stretches of time, joined where they follow each other.
+    Floors,
+}
+
+/// The steps that all bands share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Grid {
+    /// The beginning of the first step.
+    pub first: Second,
+    /// The width of each, in seconds.
+    pub step: i64,
+    /// How many there are.
+    pub points: usize,
+}
+
+impl Grid {
+    /// The steps from that of `first` to that of `last`, at most [`POINTS_MAX`].
+    pub(super) fn over(first: Second, last: Second) -> Grid {
+        let (first, last) = (pane_of(first), pane_of(last));
+        let panes = last.since(first) / PANE_SECONDS + 1;
+        let step = PANE_SECONDS * (panes + POINTS_MAX - 1).div_euclid(POINTS_MAX);
+        let points = usize::try_from(last.since(first) / step + 1).unwrap_or(0);
+        Grid { first, step, points }
+    }
 }
 
 /// What one holder, or several, held at the end of each step; `null` where nothing is known.
@@ -58,8 +91,6 @@ struct Row {
     is_owners: bool,
     held: u64,
     refused: u64,
-    /// How long it stands when no other follows; what is stacked stands until the next.
-    stands_s: i64,
 }
 
 /// The levels of incident `id`, or `None` if it has no evidence (any more).
@@ -69,20 +100,51 @@ pub(super) fn read(
     transitions: &[Decided],
 ) -> Result<Option<Levels>, Error> {
     let Some(last) = transitions.last() else { return Ok(None) };
-    let finding = &last.transition.finding;
+    let (finding, through) = (&last.transition.finding, last.transition.as_of);
     let panes = Segments::read(snapshot, Table::Panes, id, transitions)?;
     let dimension = dimension(&panes, &finding.owner);
     let rows = panes.rows(|columns, row| pane(columns, row, finding, dimension));
     if !rows.is_empty() {
-        return Ok(levels(rows, dimension, true, panes.left_off));
+        return Ok(levels(rows, dimension, through, panes.left_off));
     }
     let samples = Segments::read(snapshot, Table::Samples, id, transitions)?;
     let dimension = match known(&samples, Dimension::ServiceInstanceId) {
         true => Dimension::ServiceInstanceId,
         false => self::dimension(&samples, &finding.owner),
     };
-    let rows = samples.rows(|columns, row| sample(columns, row, finding, dimension));
-    Ok(levels(rows, dimension, false, samples.left_off))
+    let points = samples.rows(|columns, row| memory::point(columns, row, finding, dimension));
+    let lives = Segments::read(snapshot, Table::Lives, id, transitions)?.rows(memory::life);
+    let lives = lives.into_iter().collect();
+    let left_off = samples.left_off;
+    Ok(memory::lines(points, &lives, through).map(|lines| {
+        let refused = vec![0; lines.grid.points];
+        let bands = bands(lines.by_value, false);
+        Levels::new(dimension, lines.of, lines.grid, through, bands, refused, left_off)
+    }))
+}
+
+impl Levels {
+    fn new(
+        dimension: Dimension,
+        of: Of,
+        grid: Grid,
+        through: Second,
+        bands: Vec<Band>,
+        refused: Vec<u64>,
+        evidence_left_off: u64,
+    ) -> Levels {
+        Levels {
+            dimension: dimension.name(),
+            stacked: of == Of::Held,
+            of,
+            from: grid.first.to_string(),
+            step_seconds: grid.step,
+            until: through.next().to_string(),
+            bands,
+            refused,
+            evidence_left_off,
+        }
+    }
 }
 
 fn pane(columns: &Columns<'_>, row: usize, of: &Finding, dimension: Dimension) -> Option<Row> {
@@ -94,28 +156,6 @@ fn pane(columns: &Columns<'_>, row: usize, of: &Finding, dimension: Dimension) -
         is_owners: columns.is_of(&of.owner, row),
         held: columns.count("held", row)?,
         refused: columns.count("refused", row)?,
-        stands_s: i64::MAX,
-    })
-}
-
-/// How the names of the metrics begin that are the lowest levels of stretches of time.
-const FLOOR_METRICS: &str = "memory_floor";
-
-fn sample(columns: &Columns<'_>, row: usize, of: &Finding, dimension: Dimension) -> Option<Row> {
-    (columns.word("resource", row)? == of.resource).then_some(())?;
-    let stands_s = match columns.word("metric", row)? {
-        metric::MEMORY => VALUE_STANDS_S,
-        floor if floor.starts_with(FLOOR_METRICS) => FLOOR_STANDS_S,
-        _ => return None,
-    };
-    Some(Row {
-        second: columns.time("time", row)?.second(),
-        holder: columns.count("holder_key", row)?,
-        value: columns.holder(dimension, row).map(str::to_owned),
-        is_owners: columns.is_of(&of.owner, row),
-        held: columns.value("value", row)?.max(0.0) as u64,
-        refused: 0,
-        stands_s,
     })
 }
 
@@ -134,62 +174,42 @@ fn known(segments: &Segments, dimension: Dimension) -> bool {
 
 /// What one value of the dimension held.
 #[derive(Debug, Default)]
-struct Series {
-    is_owners: bool,
-    held: Vec<Option<u64>>,
+pub(super) struct Series {
+    pub is_owners: bool,
+    pub held: Vec<Option<u64>>,
 }
 
-/// The newest row of each holder says what it holds.
+/// The newest row of each holder says what it holds, through the tick `through`.
 fn levels(
     mut rows: Vec<Row>,
     dimension: Dimension,
-    stacked: bool,
+    through: Second,
     evidence_left_off: u64,
 ) -> Option<Levels> {
     rows.sort_by_key(|row| (row.second, row.holder));
-    let (first, last) = (pane_of(rows.first()?.second), pane_of(rows.last()?.second));
-    let panes = last.since(first) / PANE_SECONDS + 1;
-    let step = PANE_SECONDS * (panes + POINTS_MAX - 1).div_euclid(POINTS_MAX);
-    let points = usize::try_from(last.since(first) / step + 1).unwrap_or(0);
+    let grid = Grid::over(rows.first()?.second, rows.last()?.second.max(through));
     let mut by_value: BTreeMap<Option<String>, Series> = BTreeMap::new();
-    let mut refused = vec![0_u64; points];
+    let mut refused = vec![0_u64; grid.points];
     let mut newest: BTreeMap<u64, Row> = BTreeMap::new();
     let mut rows = rows.into_iter().peekable();
     for (point, refused) in refused.iter_mut().enumerate() {
-        let end = Second(first.0 + (point as i64 + 1) * step);
+        let end = Second(grid.first.0 + (point as i64 + 1) * grid.step);
         while let Some(row) = rows.next_if(|row| row.second < end) {
             *refused += row.refused;
             newest.insert(row.holder, row);
         }
         for row in newest.values() {
-            if !stacked && end.since(row.second) > row.stands_s.max(2 * step) {
-                continue;
-            }
             let series = match by_value.get_mut(&row.value) {
                 Some(series) => series,
                 None => by_value.entry(row.value.clone()).or_default(),
             };
             series.is_owners |= row.is_owners;
-            series.held.resize(points, None);
-            let before = series.held[point].unwrap_or(0);
-            // Several instances that are not told apart: the highest is nearest to its limit.
-            series.held[point] =
-                Some(if stacked { before + row.held } else { before.max(row.held) });
+            series.held.resize(grid.points, Some(0));
+            series.held[point] = series.held[point].map(|held| held + row.held);
         }
     }
-    if stacked {
-        let all = by_value.values_mut().flat_map(|series| &mut series.held);
-        all.for_each(|held| *held = held.or(Some(0)));
-    }
-    Some(Levels {
-        dimension: dimension.name(),
-        stacked,
-        from: first.to_string(),
-        step_seconds: step,
-        bands: bands(by_value, stacked),
-        refused,
-        evidence_left_off,
-    })
+    let bands = bands(by_value, true);
+    Some(Levels::new(dimension, Of::Held, grid, through, bands, refused, evidence_left_off))
 }
 
 fn pane_of(second: Second) -> Second {
@@ -245,7 +265,7 @@ mod tests {
         let holder = service.bytes().fold(7, |key, byte| key * 31 + u64::from(byte));
         let value = Some(service).filter(|it| !it.is_empty()).map(str::to_owned);
         let is_owners = service == "issuer";
-        Row { second: Second(second), holder, value, is_owners, held, refused: 1, stands_s: 300 }
+        Row { second: Second(second), holder, value, is_owners, held, refused: 1 }
     }
 
     /// Each band as `kind name: held…`.
@@ -259,8 +279,8 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(rows: Vec<Row>, stacked: bool, bands: &[&str]) {
-        let levels = levels(rows, Dimension::ServiceName, stacked, 0).unwrap();
+    fn check(rows: Vec<Row>, through: i64, bands: &[&str]) {
+        let levels = levels(rows, Dimension::ServiceName, Second(through), 0).unwrap();
         assert_eq!(levels.step_seconds, 10);
         assert_eq!(said(&levels), bands);
     }
@@ -269,20 +289,14 @@ mod tests {
     fn a_holder_without_a_newer_row_still_holds_what_it_held() {
         check(
             vec![row(0, "issuer", 4), row(0, "web", 9), row(20, "issuer", 6), row(20, "", 2)],
-            true,
+            20,
             &["owner issuer: 4 4 6", "holder web: 9 9 9", "rest -: 0 0 2"],
         );
     }
 
     #[test]
-    fn a_measured_value_does_not_stand_for_ever() {
-        let mut expected = "1 ".repeat(30);
-        expected.push('-');
-        check(
-            vec![row(3, "issuer", 1), row(303, "web", 2)],
-            false,
-            &[&format!("owner issuer: {}", expected), &format!("holder web: {}2", "- ".repeat(30))],
-        );
+    fn what_did_not_change_before_the_last_transition_is_held_until_then() {
+        check(vec![row(0, "issuer", 4)], 25, &["owner issuer: 4 4 4"]);
     }
 
     #[test]
@@ -292,7 +306,7 @@ mod tests {
         rows.extend(others.map(|(service, held)| row(0, service, held)));
         check(
             rows,
-            true,
+            0,
             &[
                 "owner issuer: 1",
                 "holder g: 8",
@@ -309,7 +323,7 @@ mod tests {
     fn a_long_time_has_wider_steps_and_each_says_its_end() {
         let last = POINTS_MAX * PANE_SECONDS;
         let rows = vec![row(0, "issuer", 1), row(10, "issuer", 2), row(last, "issuer", 3)];
-        let levels = levels(rows, Dimension::ServiceName, true, 0).unwrap();
+        let levels = levels(rows, Dimension::ServiceName, Second(0), 0).unwrap();
         assert_eq!((levels.step_seconds, levels.refused.iter().sum::<u64>()), (20, 3));
         let held = &levels.bands[0].held;
         assert_eq!((held.len(), held[0], held[held.len() - 1]), (241, Some(2), Some(3)));
@@ -317,6 +331,6 @@ mod tests {
 
     #[test]
     fn no_rows_no_levels() {
-        assert!(levels(Vec::new(), Dimension::ServiceName, true, 0).is_none());
+        assert!(levels(Vec::new(), Dimension::ServiceName, Second(0), 0).is_none());
     }
 }

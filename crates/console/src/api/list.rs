@@ -23,12 +23,16 @@ pub(super) struct List {
 pub(super) fn answer(pipelines: &[Pipeline]) -> Result<List, Error> {
     let mut incidents = Vec::new();
     for pipeline in pipelines {
-        incidents.extend((pipeline.snapshots)()?.incidents()?);
+        let of_this = (pipeline.snapshots)()?.incidents()?;
+        incidents.extend(of_this.into_iter().map(|decided| (pipeline, decided)));
     }
-    incidents.sort_by_key(place);
+    incidents.sort_by_key(|(_, decided)| place(decided));
     let left_off = incidents.len().saturating_sub(INCIDENTS_SHOWN_MAX);
     incidents.truncate(INCIDENTS_SHOWN_MAX);
-    let lines = incidents.into_iter().map(|decided| Shown::of(decided).without_proof());
+    let lines = incidents.into_iter().map(|(pipeline, decided)| {
+        let now = pipeline.watched.newest(decided.transition.incident);
+        Shown::listed(decided, now)
+    });
     Ok(List { incidents: lines.collect(), left_off })
 }
 

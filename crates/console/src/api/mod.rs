@@ -5,6 +5,7 @@ mod incident;
 mod levels;
 mod list;
 mod marks;
+mod memory;
 pub mod transition;
 mod watched;
 

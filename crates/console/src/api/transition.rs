@@ -6,6 +6,8 @@ use plimsoll_store::Decided;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
+use crate::followed::Step;
+
 /// The members of one transition, in this order.
 #[derive(Clone, Debug, Serialize)]
 pub struct Line<'a> {
@@ -91,16 +93,18 @@ impl<'a> Line<'a> {
 #[derive(Clone, Debug)]
 pub(super) struct Shown {
     decided: Decided,
-    with_proof: bool,
+    /// As one of many: without the proof, and with what is held now, if that is watched.
+    listed: Option<Option<Step>>,
 }
 
 impl Shown {
     pub(super) fn of(decided: Decided) -> Shown {
-        Shown { decided, with_proof: true }
+        Shown { decided, listed: None }
     }
 
-    pub(super) fn without_proof(self) -> Shown {
-        Shown { with_proof: false, ..self }
+    /// One of many: without its proof, and with what is held `now`.
+    pub(super) fn listed(decided: Decided, now: Option<Step>) -> Shown {
+        Shown { decided, listed: Some(now) }
     }
 }
 
@@ -112,13 +116,17 @@ impl Serialize for Shown {
             state: &'static str,
             #[serde(flatten)]
             line: Line<'a>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            now: Option<Value>,
         }
         let Decided { transition, decided_at } = &self.decided;
         let mut line = Line::of(transition, *decided_at);
-        line.proof = line.proof.filter(|_| self.with_proof);
+        line.proof = line.proof.filter(|_| self.listed.is_none());
+        let now = |step: Step| json!({ "level": step.level, "owner_level": step.owner_level });
+        let now = self.listed.map(|step| json!(step.map(now)));
         let is_resolved = transition.change == Change::Resolved;
         let state = if is_resolved { "resolved" } else { "open" };
-        Members { state, line }.serialize(serializer)
+        Members { state, line, now }.serialize(serializer)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use plimsoll_console::watched::{Resource, Source};
+use plimsoll_console::watched::{Incident, Resource, Source};
 use plimsoll_console::{Health, Picture, Pipeline, Sources, Version, Watched, api};
 use plimsoll_model::evidence::{Evidence, Life, Pane, Sample};
 use plimsoll_model::{
@@ -185,8 +185,10 @@ async fn an_incident_has_its_transitions_levels_marks_and_deliveries() {
         json!({
             "dimension": "service.name",
             "stacked": true,
+            "of": "held",
             "from": "2026-03-04T14:59:50Z",
             "step_seconds": 10,
+            "until": "2026-03-04T15:00:16Z",
             "bands": [
                 {"kind": "owner", "name": "issuer", "values": 1, "held": [4, 6, 6]},
                 {"kind": "holder", "name": "web", "values": 1, "held": [9, 9, 8]},
@@ -206,6 +208,28 @@ async fn an_incident_has_its_transitions_levels_marks_and_deliveries() {
         (&json!("oncall"), &json!("trigger"), &json!(1), &json!("pending"))
     );
     assert_eq!((&sent["attempts"], &sent["error"]), (&json!(2), &json!("429")));
+}
+
+#[tokio::test]
+async fn an_open_incident_goes_on_after_its_last_transition() {
+    let shown = shown().await;
+    shown.commit(&committed(&[transition(7, 1, Change::Opened, 5)], Evidence::default()));
+    let path = format!("/api/incidents/{}", IncidentId(7));
+    assert_eq!(shown.json(&path).await["followed"], Value::Null);
+    for (second, level) in [(10, 150), (12, 151), (25, 152)] {
+        let id = IncidentId(7);
+        let now = Incident { id, level: Some(level), owner_level: None, lowest: false };
+        let judged_through = Some(Second(AT + second));
+        shown.watched.publish(Picture {
+            judged_through,
+            incidents: vec![now],
+            ..Picture::default()
+        });
+    }
+    let listed = &shown.json("/api/incidents").await["incidents"][0];
+    assert_eq!(listed["now"], json!({"level": 152, "owner_level": null}));
+    let steps = json!([["2026-03-04T15:00:10Z", 151, null], ["2026-03-04T15:00:20Z", 152, null]]);
+    assert_eq!(shown.json(&path).await["followed"], json!({"step_seconds": 10, "steps": steps}));
 }
 
 #[tokio::test]
@@ -238,11 +262,14 @@ async fn memory_has_a_line_for_each_instance_and_marks_for_its_lives() {
     };
     shown.commit(&committed(&[opened], evidence));
     let answer = shown.json(&format!("/api/incidents/{}", IncidentId(7))).await;
-    assert_eq!(answer["levels"]["stacked"], false);
+    assert_eq!(
+        (&answer["levels"]["stacked"], &answer["levels"]["of"]),
+        (&json!(false), &json!("measured"))
+    );
     assert_eq!(
         answer["levels"]["bands"],
         json!([
-            {"kind": "owner", "name": "b", "values": 1, "held": [9, 9]},
+            {"kind": "owner", "name": "b", "values": 1, "held": [9, null]},
             {"kind": "owner", "name": "a", "values": 1, "held": [5, 6]},
         ])
     );
@@ -292,6 +319,7 @@ async fn what_is_watched_is_what_the_judge_published() {
             doubts: 0,
         }],
         sources: vec![Source { name: HOSTILE.to_owned(), idle: 1, ..Source::default() }],
+        incidents: Vec::new(),
     });
     let answer = shown.json("/api/watched").await;
     let pipeline = &answer["pipelines"][0];
@@ -331,7 +359,10 @@ async fn the_page_has_no_inline_script_style_or_address_of_others() {
         "/incidents/1",
         "/page/chart.js",
         "/page/draw.js",
+        "/page/facts.js",
+        "/page/frame.js",
         "/page/incident.js",
+        "/page/marks.js",
         "/page/now.js",
         "/page/poll.js",
         "/page/state.js",

@@ -146,6 +146,7 @@ pub(super) fn judge(config: &Config, judging: Judging) -> anyhow::Result<()> {
                 now: Some(now),
                 resources: watched::resources(engine.judge(), &settings),
                 sources: watched::sources(config, &engine, liveness.standings()),
+                incidents: watched::incidents(engine.judge(), &settings),
             });
         }
         if !open

@@ -24,9 +24,9 @@ pub fn look(url: &str, expected: &Value, pictures: &Path) -> Result<()> {
     process::run("the browser", &mut command)
 }
 
-/// Checks the words that the page makes of numbers, which needs no browser.
+/// Checks the words that the page makes of numbers and facts, which needs no browser.
 pub fn words() -> Result<()> {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../console/page/words.js");
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../console/page");
     let mut command = process::command(&node()?, None, Orphan::Kill);
     process::run("node", command.arg(script("words.mjs")).arg(page))
 }

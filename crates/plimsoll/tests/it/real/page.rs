@@ -51,12 +51,17 @@ async fn every_screen_is_readable_accessible_and_inert() {
             screen("open", &open_path, &[
                 &format!("{LEAKING} fills orders-db"),
                 &open.headline,
+                &format!("{LEAKING} (service.name)"),
+                "Told until",
+                "as watched since then",
                 "✓ accepted: oncall, trigger",
                 "✓ accepted: clickhouse",
             ]),
             screen("over", &over_path, &[
                 "orders-db refused; issuer filled it",
                 &over.headline,
+                "issuer 2.14, rolled out",
+                "before it was over.",
                 "deploy issuer 2.14",
                 "197 usable",
                 "… waiting after 3 attempts: oncall",
@@ -64,12 +69,20 @@ async fn every_screen_is_readable_accessible_and_inert() {
             ]),
             screen("memory", &memory_path, &[
                 "web-1 outgrows web-memory",
+                "150 MiB an hour since",
+                "10 of 11 lives that were long enough to tell",
+                "11–14 days of uptime (80 %)",
                 "2 GiB usable",
                 "each against the limit for itself",
                 "restart web-1: deploy",
                 "SELECT max(value) FROM samples",
             ]),
-            screen("hostile", &hostile_path, &["⟨202E⟩⟨001B⟩[31m⟨0000⟩", "✕ refused"]),
+            screen("hostile", &hostile_path, &[
+                "⟨202E⟩⟨001B⟩[31m⟨0000⟩",
+                "✕ refused",
+                "8 s on average, usually 250 ms: 32 times as long",
+                "59 others: 18 min in all",
+            ]),
         ],
     });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -13,9 +13,10 @@ use plimsoll::plan::{Planner, Route};
 use plimsoll::watched;
 use plimsoll_console::watched::Source;
 use plimsoll_console::{Picture, Pipeline, Watched};
+use plimsoll_model::detail::{AcrossLives, Culprit, HeldOpen, WithinLife};
 use plimsoll_model::evidence::{Evidence, Life, Pane, Sample};
 use plimsoll_model::{
-    Change, DeliveryState, Dimension, Finding, Holder, IncidentId, Interval, Kind, Owner,
+    Change, DeliveryState, Detail, Dimension, Finding, Holder, IncidentId, Interval, Kind, Owner,
     PageAction, Payload, Reason, Second, Severity, Time, Transition,
 };
 use plimsoll_store::{Commit, NewDelivery, Options, Store};
@@ -107,6 +108,7 @@ pub(super) fn leaking() -> Shown {
                 watermark: engine.last_tick().map(Second::end),
                 ..Source::default()
             }],
+            incidents: watched::incidents(engine.judge(), &settings()),
         });
     }
     engine.checkpoint(now(end)).unwrap();
@@ -150,6 +152,7 @@ pub(super) fn recorded(answering: &[&str]) -> Shown {
                 &engine,
                 files.iter().map(|it| (it.id, Standing::Idle)),
             ),
+            incidents: watched::incidents(engine.judge(), &config.settings()),
             now: None,
         });
     }
@@ -190,7 +193,7 @@ pub(super) fn hostile() -> Shown {
         opened_at: tick,
         severity_peak: Severity::Ticket,
         finding: Finding {
-            kind: Kind::RefusalAtLimit,
+            kind: Kind::HeldOpen,
             resource: HOSTILE.to_owned(),
             unit: HOSTILE.to_owned(),
             owner,
@@ -205,7 +208,17 @@ pub(super) fn hostile() -> Shown {
             release: None,
             refused: 7,
             doubts: vec![HOSTILE.to_owned()],
-            detail: None,
+            detail: Some(Detail::HeldOpen(HeldOpen {
+                arrivals_per_s: 4.2,
+                arrivals_per_s_before: 4.8,
+                hold_s: 8.0,
+                hold_s_before: 0.25,
+                unfinished: 9,
+                victims: 59,
+                victims_waited_s: 1_103.1,
+                further: vec![Culprit { value: long.clone(), held: 12, held_before: 3 }],
+                estimated: true,
+            })),
         },
         headline: format!("{HOSTILE} is refused; {long} holds it"),
         advice: HOSTILE.to_owned(),
@@ -318,7 +331,20 @@ pub(super) fn memory() -> Shown {
             release: None,
             refused: 0,
             doubts: Vec::new(),
-            detail: None,
+            detail: Some(Detail::WithinLife(WithinLife {
+                instance: "web-1".to_owned(),
+                since: Second(START - 7 * 3600),
+                floors: "memory_floor_128s".to_owned(),
+                across: Some(AcrossLives {
+                    growth_per_hour: 150.0 * MIB,
+                    growth_per_hour_interval: (149.0 * MIB, 151.0 * MIB),
+                    lives_growing: 10,
+                    lives: 11,
+                    since_release: Some("7.6".to_owned()),
+                    safe_uptime_s: Some((1_016_525.0, 1_195_732.0)),
+                    restart_every_s: None,
+                }),
+            })),
         },
         headline: "web-1 grows 150 MiB an hour.".to_owned(),
         advice: "Restart web-1 before it ends by itself.".to_owned(),

@@ -2,8 +2,8 @@
 //
 // usage: look.mjs URL EXPECTED-JSON PICTURES; the first thing that does not hold ends it with 1.
 //
-// EXPECTED: { screens: [{ name, path, texts: [text, …] }, …], focus: path of an incident,
-//             copy: { path of an incident, text of its proof } }
+// EXPECTED: { screens: [{ name, path, texts: [text, …] }, …], focus: path of an incident that is
+//             open and goes on after its last transition, copy: { path of an incident, text of its proof } }
 
 import { createRequire } from "node:module";
 import { join } from "node:path";
@@ -149,6 +149,116 @@ async function copied(browser) {
   await context.close();
 }
 
+/** The chart of an open incident goes on to now, and leaves room for what is ahead. */
+async function goesOn(browser) {
+  for (const [size, options] of Object.entries(SIZES)) {
+    const { context, page } = await open(browser, options);
+    await visit(page, { path: expected.focus });
+    const at = await page.evaluate(() => {
+      const box = (selector) => document.querySelector(`#level ${selector}`)?.getBoundingClientRect();
+      const [told, after, now, axis] = [".ends .told", ".line.after", ".ends .now", ".axes > line"].map(box);
+      return { told: told?.left, from: after?.left, to: after?.right, now: now?.left, end: axis?.right };
+    });
+    const holds = at.from >= at.told - 3 && at.to > at.from && at.to <= at.now + 3 && at.now < at.end;
+    check(holds, `the chart does not go on to now on the ${size}: ${JSON.stringify(at)}`);
+    await context.close();
+  }
+}
+
+/** The first screen with other answers than the server's: calm, and never calmer than it may be. */
+const STATES = {
+  behind: {
+    incidents: (list) => ({ ...list, incidents: [] }),
+    watched: (watched) => ({
+      ...watched,
+      dependencies: { oncall: { state: "failing", since: "2026-03-04T15:31:00Z", error: "401: the key is not known" } },
+      pipelines: watched.pipelines.map((it) => ({ ...it, live: true, lag_seconds: 1320, age_seconds: 0 })),
+    }),
+    texts: ["No incident is open as of", "is 22 min behind", "✕ oncall fails", "401: the key is not known"],
+  },
+  nothing: {
+    incidents: (list) => ({ ...list, incidents: [] }),
+    watched: (watched) => ({
+      ...watched,
+      pipelines: watched.pipelines.map((it) => ({ ...it, live: true, judged_through: null, lag_seconds: null, resources: [], sources: [] })),
+    }),
+    texts: ["Nothing is judged yet", "No resource was seen yet", "No incident is over yet"],
+  },
+  calm: {
+    incidents: (list) => ({ ...list, incidents: [] }),
+    watched: (watched) => ({ ...watched, pipelines: watched.pipelines.slice(0, 1).map((it) => ({ ...it, lag_seconds: 2, age_seconds: 0, resources: it.resources.map((one) => ({ ...one, held: 1 })) })) }),
+    texts: ["Nothing runs out"],
+  },
+  many: {
+    incidents: (list) => ({
+      ...list,
+      incidents: Array.from({ length: 30 }, (_, place) => ({
+        ...list.incidents[0],
+        incident: String(place).padStart(32, "0"),
+        resource: `${"a-resource-with-a-long-name-".repeat(8)}${place}`,
+        owner: { tenant: place % 2 === 0 ? "t".repeat(200) : "\u05d0\u05d1\u05d2 \u05d3\u05d4" },
+      })),
+    }),
+    watched: (watched) => watched,
+    texts: ["30 incidents are open", "\u2068\u05d0\u05d1\u05d2 \u05d3\u05d4\u2069"],
+    places: { ".card": 4, ".more li": 26 },
+  },
+};
+
+/** At twice the size of the desktop, as somebody sees it who needs it large. */
+const ZOOMED = { viewport: { width: 720, height: 450 }, deviceScaleFactor: 2 };
+
+async function states(browser) {
+  for (const [name, state] of Object.entries(STATES)) {
+    const { context, page, complaints } = await open(browser, { ...ZOOMED, colorScheme: "dark" });
+    await page.addInitScript({ content: axeSource });
+    for (const asked of ["incidents", "watched"]) {
+      await page.route(`**/api/${asked}`, async (route) => {
+        const answer = await route.fetch();
+        await route.fulfill({ response: answer, json: state[asked](await answer.json()) });
+      });
+    }
+    await visit(page, { path: "/" });
+    await page.screenshot({ path: join(pictures, `${name}-zoomed-dark.png`), fullPage: true });
+    await texts(page, state, name);
+    for (const [place, count] of Object.entries(state.places ?? {})) {
+      const seen = await page.locator(place).count();
+      check(seen === count, `${name}: ${seen} of ${place}`);
+    }
+    await accessible(page, name);
+    check(complaints.length === 0, `${name}: ${complaints.join("; ")}`);
+    await context.close();
+  }
+}
+
+/** When the server does not answer it is said above what was seen last, and taken back when it does. */
+async function lost(browser) {
+  const { context, page } = await open(browser, SIZES.phone);
+  await visit(page, expected.screens[0]);
+  await page.route("**/api/**", (route) => route.abort());
+  const said = page.getByText("Plimsoll does not answer");
+  await said.waitFor();
+  await page.screenshot({ path: join(pictures, "lost-phone-light.png") });
+  await texts(page, { texts: ["Below is what it said at", ...expected.screens[0].texts] }, "lost");
+  await page.evaluate(() => window.scrollTo(0, 600));
+  const top = await said.evaluate((it) => it.getBoundingClientRect().top);
+  check(top >= 0, "that the server does not answer scrolls out of sight");
+  await page.unroute("**/api/**");
+  await said.waitFor({ state: "detached" });
+  await context.close();
+}
+
+/** On paper it is dark ink, whatever the screen was. */
+async function printed(browser) {
+  const { context, page } = await open(browser, { ...SIZES.desktop, colorScheme: "dark" });
+  await visit(page, { path: expected.focus });
+  await page.emulateMedia({ media: "print", colorScheme: "dark" });
+  const seen = await page.evaluate(() => ({ ink: getComputedStyle(document.documentElement).color, buttons: document.querySelector("button").offsetParent !== null }));
+  check(seen.ink === "rgb(27, 35, 41)" && !seen.buttons, `printed: ${JSON.stringify(seen)}`);
+  await page.screenshot({ path: join(pictures, "printed.png"), fullPage: true });
+  await context.close();
+}
+
 const browser = await chromium.launch({ executablePath: process.env.PLIMSOLL_CHROMIUM, args: ["--disable-gpu"] });
 try {
   for (const [size, options] of Object.entries(SIZES)) {
@@ -170,6 +280,10 @@ try {
   await keyboard(browser);
   await undisturbed(browser);
   await copied(browser);
+  await goesOn(browser);
+  await states(browser);
+  await lost(browser);
+  await printed(browser);
 } catch (error) {
   console.error(error.message);
   process.exitCode = 1;
