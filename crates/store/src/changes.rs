@@ -4,7 +4,7 @@
 //! is durable can be missed by a copy, and of two copies of one row the newer one is known.
 
 use plimsoll_model::Reject;
-use redb::{ReadableTable, WriteTransaction};
+use redb::{Key, ReadableTable, TableDefinition, Value, WriteTransaction};
 
 use crate::tables::{self, RejectKey, meta};
 use crate::transaction::{set_single, single};
@@ -49,9 +49,7 @@ pub(crate) fn remember(transaction: &WriteTransaction, first: u64) -> Result<(),
     for entry in transaction.open_table(tables::REJECTS)?.iter()? {
         rejects.push(entry?.0.value());
     }
-    for sequence in deliveries {
-        note_delivery(transaction, sequence)?;
-    }
+    note_deliveries(transaction, &deliveries)?;
     note_rejects(transaction, &rejects)
 }
 
@@ -66,14 +64,12 @@ pub(crate) fn forget(transaction: &WriteTransaction) -> Result<(), Error> {
     Ok(())
 }
 
-/// Delivery `sequence` is new or has a new state.
-pub(crate) fn note_delivery(transaction: &WriteTransaction, sequence: u64) -> Result<(), Error> {
-    let (next, is_remembered) = revision(transaction)?;
-    if is_remembered {
-        transaction.open_table(tables::CHANGED_DELIVERIES)?.insert(sequence, next)?;
-        set_single(transaction, meta::REVISION, &(next + 1, true))?;
-    }
-    Ok(())
+/// The deliveries in these places of the outbox are new or have a new state.
+pub(crate) fn note_deliveries(
+    transaction: &WriteTransaction,
+    sequences: &[u64],
+) -> Result<(), Error> {
+    note(transaction, tables::CHANGED_DELIVERIES, sequences)
 }
 
 /// These rejects are new, or other than before.
@@ -81,11 +77,19 @@ pub(crate) fn note_rejects(
     transaction: &WriteTransaction,
     keys: &[RejectKey],
 ) -> Result<(), Error> {
+    note(transaction, tables::CHANGED_REJECTS, keys)
+}
+
+fn note<K: Key + for<'a> Value<SelfType<'a> = K> + 'static>(
+    transaction: &WriteTransaction,
+    table: TableDefinition<K, u64>,
+    keys: &[K],
+) -> Result<(), Error> {
     let (mut next, is_remembered) = revision(transaction)?;
     if keys.is_empty() || !is_remembered {
         return Ok(());
     }
-    let mut changed = transaction.open_table(tables::CHANGED_REJECTS)?;
+    let mut changed = transaction.open_table(table)?;
     for key in keys {
         changed.insert(key, next)?;
         next += 1;

@@ -179,7 +179,7 @@ fn put_state(
         DeliveryState::Pending { .. } => pending.insert(key, ())?,
         _ => pending.remove(key)?,
     };
-    changes::note_delivery(transaction, delivery.sequence)
+    changes::note_deliveries(transaction, &[delivery.sequence])
 }
 
 /// Adds `marks` to the journal at `tick`, without those that already stand there.
