@@ -9,9 +9,9 @@ use crate::script::{checkpoint, decided_at, options, page, transition};
 
 /// A store whose changes are remembered from revision 100 on.
 fn remembering() -> (tempfile::TempDir, Store) {
-    let dir = tempfile::tempdir().unwrap();
-    let mut store = Store::open(dir.path(), options()).unwrap();
-    store.remember_changes(100).unwrap();
+    let dir = tempfile::tempdir().expect("there is space");
+    let mut store = Store::open(dir.path(), options()).expect("the directory is empty");
+    store.remember_changes(100).expect("the disk is whole");
     (dir, store)
 }
 
@@ -26,7 +26,7 @@ fn commit(store: &mut Store, tick: i64) {
         checkpoint: Some(checkpoint(tick)),
         ..Commit::default()
     };
-    store.commit(&commit).unwrap();
+    store.commit(&commit).expect("the disk is whole");
 }
 
 fn reject(offset: i64, detail: &str) -> Reject {
@@ -37,11 +37,12 @@ fn reject(offset: i64, detail: &str) -> Reject {
 
 fn accept(store: &mut Store, sequence: u64) {
     let accepted = DeliveryState::Accepted { at: Time::from_seconds(1), answer: "202".into() };
-    store.record(sequence, &accepted).unwrap();
+    store.record(sequence, &accepted).expect("the disk is whole");
 }
 
 fn changes(store: &Store) -> Changes {
-    store.snapshot().unwrap().changes().unwrap()
+    let snapshot = store.snapshot().expect("the store can be read");
+    snapshot.changes().expect("the store can be read")
 }
 
 /// (revision, place in the outbox, state), then (revision, offset), of what is to be copied.
