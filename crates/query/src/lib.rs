@@ -4,7 +4,7 @@
 //! of one snapshot of the store. The tables ([`TABLES`]) have the names and columns of those in
 //! ClickHouse; two table functions ([`FUNCTIONS`]) put what an analyst asks first into one call.
 //!
-//! [`copies`] makes rows of the two tables whose rows change, for those in ClickHouse.
+//! [`copies()`] makes rows of the two tables whose rows change, for those in ClickHouse.
 //!
 //! Nothing can be changed, and nothing but these tables can be read: every plan is checked before
 //! it runs, and there is no file or network behind the engine. [`Limits`] bound time, memory and

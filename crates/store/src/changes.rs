@@ -10,7 +10,7 @@ use crate::tables::{self, RejectKey, meta};
 use crate::transaction::{set_single, single};
 use crate::{Error, Ordered};
 
-/// The most deliveries, and the most rejects, that one call of [`crate::Store::changes`] gives.
+/// The most deliveries, and the most rejects, that one call of [`crate::Snapshot::changes`] gives.
 pub const CHANGES_AT_ONCE_MAX: usize = 1_000;
 
 /// Deliveries and rejects as they are now, each with the revision of its last change.
