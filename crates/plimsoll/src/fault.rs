@@ -29,6 +29,10 @@ pub enum Fault {
     WithheldForgotten,
     /// A lost answer counts as a refusal.
     LostAnswerIsRefusal,
+    /// States and rejects count as copied before they are sent to the tables.
+    CopiedBeforeSent,
+    /// What changes while it is copied counts as copied.
+    LaterChangeForgotten,
 }
 
 #[cfg(feature = "planted-faults")]

@@ -1,5 +1,6 @@
 //! One sink's way through its deliveries: in order, one at a time, until each is accepted or
-//! refused. What is pure stands here; `run.rs` adds sockets and timers.
+//! refused; and what became of all of them, for the tables. What is pure stands here; `run.rs`
+//! adds sockets and timers.
 
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use arrow::array::RecordBatch;
 use plimsoll_deliver::Backoff;
 use plimsoll_model::evidence::Table;
 use plimsoll_model::{Delivery, DeliveryState, Outcome, Payload, Time};
-use plimsoll_store::Store;
+use plimsoll_store::{Changes, Store};
 
 use crate::fault::{Fault, is_planted};
 
@@ -53,10 +54,7 @@ pub fn evidence(
     let snapshot = store.snapshot()?;
     let mut evidence = Vec::with_capacity(segments.len());
     for name in segments {
-        let entry = snapshot.segment_entry(name)?;
-        if let (Some(entry), Some(rows)) = (entry, snapshot.segment(name)?) {
-            evidence.push((entry.table, rows));
-        }
+        evidence.extend(snapshot.evidence(name)?);
     }
     Ok(evidence)
 }
@@ -92,4 +90,27 @@ pub fn record(
     };
     store.record(delivery.sequence, &state)?;
     Ok(next)
+}
+
+/// The pipeline, and what has changed in its deliveries and rejects since that was copied; `None`
+/// if nothing has.
+pub fn changes(store: &mut Store) -> Result<Option<(String, Changes)>, plimsoll_store::Error> {
+    let snapshot = store.snapshot()?;
+    let changes = snapshot.changes()?;
+    if changes.is_empty() {
+        return Ok(None);
+    }
+    if is_planted(Fault::CopiedBeforeSent) {
+        store.copied(&changes)?;
+    }
+    Ok(Some((snapshot.pipeline()?.unwrap_or_default(), changes)))
+}
+
+/// Records that `changes` are in the tables. What has changed meanwhile is still owed.
+pub fn copied(store: &mut Store, changes: &Changes) -> Result<(), plimsoll_store::Error> {
+    if is_planted(Fault::LaterChangeForgotten) {
+        let now = store.snapshot()?.changes()?;
+        return store.copied(&now);
+    }
+    store.copied(changes)
 }

@@ -3,6 +3,7 @@
 //! Threads: one polls Kafka, a few parse, one judges. Tasks: one for each sink, the HTTP listener,
 //! the signals. Channels are bounded; everything ends on one cancellation token.
 
+mod copies;
 mod follow;
 mod gauges;
 mod judge;
@@ -35,8 +36,14 @@ pub const STOP_WITHIN: Duration = Duration::from_secs(15);
 
 /// Runs the pipeline until `cancel`. When it returns, everything judged is durable.
 pub async fn run(config: Config, cancel: CancellationToken) -> anyhow::Result<()> {
-    let store = Store::open(&config.data, Options::new(&config.name))
+    let mut store = Store::open(&config.data, Options::new(&config.name))
         .with_context(|| format!("cannot open `{}`", config.data.display()))?;
+    if config.clickhouse.is_some() {
+        // A directory that is made anew in an old one's place has the later clock.
+        store.remember_changes(clock::now().as_micros().max(0).unsigned_abs())?;
+    } else {
+        store.forget_changes()?;
+    }
     let store: SharedStore = Arc::new(std::sync::Mutex::new(store));
     let health = Health::default();
     health.set(judge::JUDGE, State::Starting);
@@ -75,9 +82,11 @@ pub async fn run(config: Config, cancel: CancellationToken) -> anyhow::Result<()
     let sources = Sources::new(health.clone(), metrics, version, vec![pipeline]);
     let console = plimsoll_console::serve(listener, sources, cancel.clone());
     tasks.spawn(async move { Ok(console.await?) });
+    let sources: Arc<[String]> = config.sources.keys().cloned().collect();
     for sink in sinks {
         let outlet = sinks::Outlet {
             sink,
+            sources: Arc::clone(&sources),
             store: Arc::clone(&store),
             wake: Arc::clone(&wake),
             health: health.clone(),

@@ -4,6 +4,8 @@
 //! of one snapshot of the store. The tables ([`TABLES`]) have the names and columns of those in
 //! ClickHouse; two table functions ([`FUNCTIONS`]) put what an analyst asks first into one call.
 //!
+//! [`copies()`] makes rows of the two tables whose rows change, for those in ClickHouse.
+//!
 //! Nothing can be changed, and nothing but these tables can be read: every plan is checked before
 //! it runs, and there is no file or network behind the engine. [`Limits`] bound time, memory and
 //! rows; an answer that was cut says so.
@@ -31,6 +33,7 @@
 //! ```
 
 mod answer;
+mod copies;
 mod error;
 mod functions;
 mod guard;
@@ -53,6 +56,7 @@ use futures::StreamExt;
 use plimsoll_store::{Reader, Snapshot};
 
 pub use answer::Answer;
+pub use copies::{REVISION, copies};
 pub use error::Error;
 pub use functions::{FUNCTIONS, Function, HOLDERS_AT, INCIDENT_WINDOW};
 pub use limits::{Limits, MEMORY_BYTES_DEFAULT, ROWS_DEFAULT, TIME_DEFAULT};

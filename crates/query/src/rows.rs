@@ -88,7 +88,7 @@ fn detail(finding: &Finding) -> String {
 }
 
 /// Rows of `deliveries`.
-pub(crate) fn deliveries(pipeline: &str, rows: &[Ordered]) -> RecordBatch {
+pub(crate) fn deliveries(pipeline: &str, rows: &[&Ordered]) -> RecordBatch {
     let told = |row: &Ordered| match &row.delivery.payload {
         Payload::Page { transition, .. } => Some((transition.incident, transition.sequence)),
         Payload::Rows { .. } => None,
@@ -143,14 +143,14 @@ fn answer(state: &DeliveryState) -> &str {
 }
 
 /// Rows of `rejects`; `sources` are the names by number, as far as they are known.
-pub(crate) fn rejects(pipeline: &str, sources: &[String], rows: &[Reject]) -> RecordBatch {
+pub(crate) fn rejects(pipeline: &str, sources: &[String], rows: &[&Reject]) -> RecordBatch {
     let source = |row: &Reject| {
         let number = row.partition.source.0;
         sources.get(usize::from(number)).cloned().unwrap_or_else(|| number.to_string())
     };
     let arrays: Vec<ArrayRef> = vec![
         texts(rows, |_| pipeline.to_owned()),
-        texts(rows, source),
+        texts(rows, |row| source(row)),
         Arc::new(UInt32Array::from_iter_values(rows.iter().map(|row| row.partition.partition))),
         Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.offset))),
         texts(rows, |row| row.reason.name().to_owned()),

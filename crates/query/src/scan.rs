@@ -55,10 +55,13 @@ impl Source {
         } else if name == tables::INCIDENT_EVENTS.name {
             self.snapshot.transitions().map(|decided| rows::incident_events(&decided))
         } else if name == tables::DELIVERIES.name {
-            self.snapshot.deliveries().map(|ordered| rows::deliveries(&self.pipeline, &ordered))
+            let deliveries = self.snapshot.deliveries();
+            deliveries.map(|all| rows::deliveries(&self.pipeline, &all.iter().collect::<Vec<_>>()))
         } else if name == tables::REJECTS.name {
             let rejects = self.snapshot.rejects();
-            rejects.map(|kept| rows::rejects(&self.pipeline, &self.sources, &kept))
+            rejects.map(|kept| {
+                rows::rejects(&self.pipeline, &self.sources, &kept.iter().collect::<Vec<_>>())
+            })
         } else {
             return evidence::rows(self, table);
         };

@@ -32,6 +32,7 @@
 //! ```
 
 mod backend;
+mod changes;
 mod commit;
 mod directory;
 mod disk;
@@ -46,6 +47,7 @@ mod store;
 mod tables;
 mod transaction;
 
+pub use changes::{CHANGES_AT_ONCE_MAX, Changes};
 pub use commit::{
     Checkpoint, Commit, Decided, NewDelivery, Ordered, Recovered, RejectsBeyond, SegmentEntry,
 };

@@ -46,12 +46,16 @@ fn prune_deliveries(transaction: &WriteTransaction, before: Second) -> Result<us
     let mut outbox = transaction.open_table(tables::OUTBOX)?;
     let mut states = transaction.open_table(tables::STATES)?;
     let mut orders = transaction.open_table(tables::ORDERS)?;
+    let changed = transaction.open_table(tables::CHANGED_DELIVERIES)?;
     let mut over = Vec::new();
     for entry in outbox.iter()? {
         let (sequence, order) = entry?;
         let (tick, delivery): (Second, Delivery) = decode(order.value())?;
         if tick >= before || over.len() == PRUNED_AT_ONCE_MAX {
             break;
+        }
+        if changed.get(sequence.value())?.is_some() {
+            continue;
         }
         let state = states.get(sequence.value())?.map(|state| decode(state.value()));
         if let Some(DeliveryState::Accepted { .. } | DeliveryState::Superseded) =

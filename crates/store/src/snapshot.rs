@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use plimsoll_model::evidence::Table;
 use plimsoll_model::{IncidentId, Mark, PartitionId, Reject, RejectReason, Second};
 use redb::{
     Builder, ConcurrencyMode, DatabaseError, ReadOnlyDatabase, ReadTransaction, ReadableDatabase,
@@ -14,7 +15,8 @@ use redb::{
 use crate::store::{DATABASE_FILE, read_format};
 use crate::tables::{self, decode, meta};
 use crate::{
-    Checkpoint, Decided, Directory, Disk, Error, Ordered, Recovered, SegmentEntry, segment,
+    CHANGES_AT_ONCE_MAX, Changes, Checkpoint, Decided, Directory, Disk, Error, Ordered, Recovered,
+    SegmentEntry, segment,
 };
 
 /// The store of a pipeline that another process may be running, for reading.
@@ -174,6 +176,25 @@ impl Snapshot {
         rejects.iter()?.map(|entry| decode(entry?.1.value())).collect()
     }
 
+    /// What has changed and was not copied since, at most [`CHANGES_AT_ONCE_MAX`] of each kind.
+    pub fn changes(&self) -> Result<Changes, Error> {
+        let mut changes = Changes::default();
+        let changed = self.transaction.open_table(tables::CHANGED_DELIVERIES)?;
+        for entry in changed.iter()?.take(CHANGES_AT_ONCE_MAX) {
+            let (sequence, revision) = entry?;
+            changes.deliveries.push((revision.value(), self.delivery(sequence.value())?));
+        }
+        let changed = self.transaction.open_table(tables::CHANGED_REJECTS)?;
+        let rejects = self.transaction.open_table(tables::REJECTS)?;
+        for entry in changed.iter()?.take(CHANGES_AT_ONCE_MAX) {
+            let (key, revision) = entry?;
+            let reject = rejects.get(key.value())?;
+            let reject = reject.ok_or_else(|| missing("reject", format!("{:?}", key.value())))?;
+            changes.rejects.push((revision.value(), decode(reject.value())?));
+        }
+        Ok(changes)
+    }
+
     /// How many records were rejected, by partition and reason; without those that never were.
     pub fn reject_counts(&self) -> Result<Vec<(PartitionId, RejectReason, u64)>, Error> {
         let counts = self.transaction.open_table(tables::REJECT_COUNTS)?;
@@ -203,12 +224,17 @@ impl Snapshot {
     /// The rows of segment `name`, or `None` if it is not registered (any more: old ones are
     /// pruned, and shed when evidence takes too much space).
     pub fn segment(&self, name: &str) -> Result<Option<RecordBatch>, Error> {
+        Ok(self.evidence(name)?.map(|(_, rows)| rows))
+    }
+
+    /// The same with the table that the rows belong to.
+    pub fn evidence(&self, name: &str) -> Result<Option<(Table, RecordBatch)>, Error> {
         let Some(entry) = self.segment_entry(name)? else { return Ok(None) };
         let file = self.disk.read(name).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => missing("segment", name),
             _ => error.into(),
         })?;
-        segment::decode(name, file, &entry).map(Some)
+        Ok(Some((entry.table, segment::decode(name, file, &entry)?)))
     }
 
     /// What is registered of segment `name`.

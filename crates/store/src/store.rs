@@ -13,8 +13,8 @@ use crate::fault::Fault;
 use crate::snapshot::missing;
 use crate::tables::{self, FORMAT_VERSION, meta};
 use crate::{
-    Commit, Directory, Disk, Error, Ordered, Pruned, Recovered, SegmentEntry, Snapshot, prune,
-    segment, transaction,
+    Changes, Commit, Directory, Disk, Error, Ordered, Pruned, Recovered, SegmentEntry, Snapshot,
+    changes, prune, segment, transaction,
 };
 
 /// The file that says which version wrote the directory. It is read before anything is touched.
@@ -145,10 +145,29 @@ impl Store {
         self.write(|transaction| transaction::set_state(transaction, sequence, state))
     }
 
+    /// Remembers from now on what changes in deliveries and rejects, until [`Store::copied`]; at
+    /// first, everything that is there. Revisions go on from the last one, or from `first` if that
+    /// is higher: a new directory in an old one's place is to have the higher ones.
+    pub fn remember_changes(&mut self, first: u64) -> Result<(), Error> {
+        self.write(|transaction| changes::remember(transaction, first))
+    }
+
+    /// Ends what [`Store::remember_changes`] began: nothing is copied.
+    pub fn forget_changes(&mut self) -> Result<(), Error> {
+        self.write(changes::forget)
+    }
+
+    /// Records that `changes` were copied; durable on return. What has changed since
+    /// [`Snapshot::changes`] gave them is given again.
+    pub fn copied(&mut self, changes: &Changes) -> Result<(), Error> {
+        self.write(|transaction| changes::copied(transaction, changes))
+    }
+
     /// Removes what ended before `before` (but nothing after the last checkpoint): deliveries that
     /// were accepted or superseded, resolved incidents, and segments that no other delivery
     /// names; above [`Options::segment_bytes_max`] also the oldest other segments. A refused
-    /// delivery stays until somebody settles it.
+    /// delivery stays until somebody settles it, and one whose last state was not copied until it
+    /// is.
     pub fn prune(&mut self, before: Second) -> Result<Pruned, Error> {
         let segment_bytes_max = self.options.segment_bytes_max;
         let (pruned, files) =

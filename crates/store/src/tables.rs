@@ -1,5 +1,6 @@
 //! The tables of the database, and how a record becomes bytes.
 
+use plimsoll_model::{Reject, RejectReason};
 use redb::{TableDefinition, WriteTransaction};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -26,6 +27,8 @@ pub(crate) mod meta {
     pub(crate) const CHECKPOINT: &str = "checkpoint";
     pub(crate) const OUTBOX_NEXT: &str = "outbox_next";
     pub(crate) const SEGMENTS_SHED: &str = "segments_shed";
+    /// The next change's revision, and whether changes are remembered.
+    pub(crate) const REVISION: &str = "revision";
 }
 
 /// (incident, sequence) to [`crate::Decided`].
@@ -60,9 +63,11 @@ pub(crate) const JOURNAL: TableDefinition<(i64, u32), &[u8]> = TableDefinition::
 /// Segment name to [`crate::SegmentEntry`].
 pub(crate) const SEGMENTS: TableDefinition<&str, &[u8]> = TableDefinition::new("segments");
 
-/// (source, partition, offset, reason) to [`plimsoll_model::Reject`].
-pub(crate) const REJECTS: TableDefinition<(u16, u32, i64, u8), &[u8]> =
-    TableDefinition::new("rejects");
+/// The name of a reject: (source, partition, offset, reason).
+pub(crate) type RejectKey = (u16, u32, i64, u8);
+
+/// Names to [`plimsoll_model::Reject`].
+pub(crate) const REJECTS: TableDefinition<RejectKey, &[u8]> = TableDefinition::new("rejects");
 
 /// (source, partition, reason) to how many there were.
 pub(crate) const REJECT_COUNTS: TableDefinition<(u16, u32, u8), u64> =
@@ -71,6 +76,14 @@ pub(crate) const REJECT_COUNTS: TableDefinition<(u16, u32, u8), u64> =
 /// (source, partition) to the offset through which rejects beyond the limit are counted.
 pub(crate) const REJECTS_BEYOND_THROUGH: TableDefinition<(u16, u32), i64> =
     TableDefinition::new("rejects_beyond_through");
+
+/// Place in the outbox to the revision of the last change, of what was not copied since.
+pub(crate) const CHANGED_DELIVERIES: TableDefinition<u64, u64> =
+    TableDefinition::new("changed_deliveries");
+
+/// The same of rejects, by their names.
+pub(crate) const CHANGED_REJECTS: TableDefinition<RejectKey, u64> =
+    TableDefinition::new("changed_rejects");
 
 /// Creates the tables that are absent.
 pub(crate) fn create(transaction: &WriteTransaction) -> Result<(), Error> {
@@ -88,7 +101,21 @@ pub(crate) fn create(transaction: &WriteTransaction) -> Result<(), Error> {
     transaction.open_table(REJECTS)?;
     transaction.open_table(REJECT_COUNTS)?;
     transaction.open_table(REJECTS_BEYOND_THROUGH)?;
+    transaction.open_table(CHANGED_DELIVERIES)?;
+    transaction.open_table(CHANGED_REJECTS)?;
     Ok(())
+}
+
+/// The name of `reject`.
+pub(crate) fn reject_key(reject: &Reject) -> RejectKey {
+    let (source, partition) = (reject.partition.source.0, reject.partition.partition);
+    (source, partition, reject.offset, reason_number(reject.reason))
+}
+
+/// The place of `reason` in [`RejectReason::ALL`].
+fn reason_number(reason: RejectReason) -> u8 {
+    let place = RejectReason::ALL.iter().position(|known| *known == reason);
+    place.expect("every reason stands in the list") as u8
 }
 
 /// `value` as a record: the version byte, then postcard.

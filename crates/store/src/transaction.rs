@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 
 use plimsoll_model::{
-    Change, Delivery, DeliveryState, Mark, PartitionId, Payload, Reject, RejectReason, Second,
-    Time, Transition,
+    Change, Delivery, DeliveryState, Mark, PartitionId, Payload, Reject, Second, Time, Transition,
 };
 use redb::{ReadableTable, WriteTransaction};
 use serde::Serialize;
@@ -13,7 +12,9 @@ use serde::de::DeserializeOwned;
 use crate::commit::identity_of;
 use crate::fault::Fault;
 use crate::tables::{self, decode, encode, meta};
-use crate::{Checkpoint, Commit, Decided, Error, NewDelivery, RejectsBeyond, SegmentEntry};
+use crate::{
+    Checkpoint, Commit, Decided, Error, NewDelivery, RejectsBeyond, SegmentEntry, changes,
+};
 
 /// The most rejects that are kept of one partition; the ones with the lowest offsets go first.
 pub const REJECTS_KEPT_PER_PARTITION_MAX: usize = 1_000;
@@ -178,7 +179,7 @@ fn put_state(
         DeliveryState::Pending { .. } => pending.insert(key, ())?,
         _ => pending.remove(key)?,
     };
-    Ok(())
+    changes::note_deliveries(transaction, &[delivery.sequence])
 }
 
 /// Adds `marks` to the journal at `tick`, without those that already stand there.
@@ -237,23 +238,31 @@ fn insert_rejects(transaction: &WriteTransaction, rejects: &[Reject]) -> Result<
         // What lies below a full table was counted before newer ones pushed it out.
         let full = kept >= REJECTS_KEPT_PER_PARTITION_MAX;
         let counted_below = if full { lowest.unwrap_or(i64::MIN) } else { i64::MIN };
+        let mut changed = Vec::new();
         for reject in rejects.iter().filter(|reject| reject.partition == partition) {
-            let reason = reason_number(reject.reason);
-            let key = (source, number, reject.offset, reason);
-            if reject.offset >= counted_below
-                && table.insert(key, encode(reject).as_slice())?.is_none()
-            {
-                add(transaction, (source, number, reason), 1)?;
+            if reject.offset < counted_below {
+                continue;
+            }
+            let (key, record) = (tables::reject_key(reject), encode(reject));
+            let before = table.insert(key, record.as_slice())?;
+            if before.as_ref().is_none_or(|before| before.value() != record) {
+                changed.push(key);
+            }
+            if before.is_none() {
+                add(transaction, (source, number, key.3), 1)?;
                 kept += 1;
             }
         }
+        changes::note_rejects(transaction, &changed)?;
         let excess = kept.saturating_sub(REJECTS_KEPT_PER_PARTITION_MAX);
         let mut oldest = Vec::with_capacity(excess);
         for entry in table.range(range)?.take(excess) {
             oldest.push(entry?.0.value());
         }
+        let mut changed = transaction.open_table(tables::CHANGED_REJECTS)?;
         for key in oldest {
             table.remove(key)?;
+            changed.remove(key)?;
         }
     }
     Ok(())
@@ -280,12 +289,6 @@ fn add(transaction: &WriteTransaction, key: (u16, u32, u8), count: u64) -> Resul
     let before = counts.get(key)?.map_or(0, |count| count.value());
     counts.insert(key, before.saturating_add(count))?;
     Ok(())
-}
-
-/// The place of `reason` in [`RejectReason::ALL`].
-fn reason_number(reason: RejectReason) -> u8 {
-    let place = RejectReason::ALL.iter().position(|known| *known == reason);
-    place.expect("every reason stands in the list") as u8
 }
 
 pub(crate) fn single<T: DeserializeOwned>(

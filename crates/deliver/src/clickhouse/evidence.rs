@@ -1,16 +1,18 @@
-//! Evidence as Arrow streams, which the server reads by the names of the columns.
+//! Rows as Arrow streams, which the server reads by the names of the columns.
 
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, FieldRef, Int32Type, Schema};
+use arrow::error::ArrowError;
 use arrow::ipc::writer::StreamWriter;
 use plimsoll_model::evidence::Table;
 
 /// The rows of one table, ready to be sent.
 #[derive(Debug)]
 pub(super) struct Block {
-    pub table: Table,
+    /// The table that is written; the one that people read is a view of it.
+    pub table: &'static str,
     pub rows: usize,
     /// The names of its columns, for the statement.
     pub columns: String,
@@ -19,8 +21,12 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// `batch` with `pipeline` before every row, or why it can never be written.
-    pub(super) fn new(table: Table, batch: &RecordBatch, pipeline: &str) -> Result<Block, String> {
+    /// Evidence with `pipeline` before every row, or why it can never be written.
+    pub(super) fn of_evidence(
+        table: Table,
+        batch: &RecordBatch,
+        pipeline: &str,
+    ) -> Result<Block, String> {
         // Names and types; a reader of Parquet may add metadata and nullability.
         let same =
             |(a, b): (&FieldRef, &FieldRef)| a.name() == b.name() && a.data_type() == b.data_type();
@@ -31,8 +37,8 @@ impl Block {
             let table = table.name();
             return Err(format!("{table} has the columns {given:?}; it must have {wanted:?}"));
         }
-        let rows = batch.num_rows();
-        let pipelines = StringArray::from_iter_values(std::iter::repeat_n(pipeline, rows));
+        let pipelines = std::iter::repeat_n(pipeline, batch.num_rows());
+        let pipelines = StringArray::from_iter_values(pipelines);
         let mut fields = vec![Field::new("pipeline", DataType::Utf8, false)];
         let mut columns: Vec<ArrayRef> = vec![Arc::new(pipelines)];
         for (field, column) in wanted.fields().iter().zip(batch.columns()) {
@@ -43,22 +49,26 @@ impl Block {
             fields.push(Field::new(field.name(), column.data_type().clone(), nullable));
             columns.push(column);
         }
-        let names: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
-        let names = names.join(", ");
-        let stream = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
-            .and_then(|batch| stream(&batch))
-            .map_err(|error| format!("{}: {error}", table.name()))?;
-        Ok(Block { table, rows, columns: names, stream })
+        RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+            .and_then(|batch| Block::new(target(table), &batch))
+            .map_err(|error| format!("{}: {error}", table.name()))
     }
 
-    /// The table that is written; the one that people read is a view of it.
-    pub(super) fn target(&self) -> &'static str {
-        match self.table {
-            Table::Panes => "pane_rows",
-            Table::Samples => "sample_rows",
-            Table::Lives => "life_rows",
-            Table::Sessions => "session_rows",
-        }
+    /// The rows of `batch`, whose columns are those of `table`.
+    pub(super) fn new(table: &'static str, batch: &RecordBatch) -> Result<Block, ArrowError> {
+        let schema = batch.schema();
+        let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        let (rows, columns) = (batch.num_rows(), names.join(", "));
+        Ok(Block { table, rows, columns, stream: stream(batch)? })
+    }
+}
+
+fn target(table: Table) -> &'static str {
+    match table {
+        Table::Panes => "pane_rows",
+        Table::Samples => "sample_rows",
+        Table::Lives => "life_rows",
+        Table::Sessions => "session_rows",
     }
 }
 
@@ -73,7 +83,7 @@ fn words(column: &ArrayRef) -> ArrayRef {
     Arc::new(StringArray::from_iter_values(texts))
 }
 
-fn stream(batch: &RecordBatch) -> Result<Vec<u8>, arrow::error::ArrowError> {
+fn stream(batch: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
     let mut writer = StreamWriter::try_new(Vec::new(), &batch.schema())?;
     writer.write(batch)?;
     writer.into_inner()

@@ -27,7 +27,7 @@ macro_rules! migrations {
 }
 
 /// All files in order. A released file never changes: a change is a new file.
-const MIGRATIONS: [Migration; 12] = migrations![
+const MIGRATIONS: [Migration; 16] = migrations![
     1 "0001_incident_rows",
     2 "0002_incident_event_rows",
     3 "0003_pane_rows",
@@ -40,6 +40,10 @@ const MIGRATIONS: [Migration; 12] = migrations![
     10 "0010_samples",
     11 "0011_lives",
     12 "0012_sessions",
+    13 "0013_delivery_rows",
+    14 "0014_reject_rows",
+    15 "0015_deliveries",
+    16 "0016_rejects",
 ];
 
 /// Where the applied files are remembered.

@@ -30,8 +30,13 @@ const PROBE: &str = "SELECT 1 FROM pane_rows LIMIT 0 UNION ALL \
                      SELECT 1 FROM sample_rows LIMIT 0 UNION ALL \
                      SELECT 1 FROM life_rows LIMIT 0 UNION ALL \
                      SELECT 1 FROM session_rows LIMIT 0 UNION ALL \
+                     SELECT 1 FROM delivery_rows LIMIT 0 UNION ALL \
+                     SELECT 1 FROM reject_rows LIMIT 0 UNION ALL \
                      SELECT 1 FROM incident_event_rows LIMIT 0 UNION ALL \
                      SELECT 1 FROM incident_rows LIMIT 0";
+
+/// What stands before the digest in the token of rows that are no delivery's.
+const COPY: &str = "copy";
 
 /// How often a connection without traffic is tested.
 const KEEPALIVE: Duration = Duration::from_secs(60);
@@ -196,8 +201,9 @@ impl ClickHouse {
         };
         let events: Vec<IncidentRow> = transitions.iter().map(IncidentRow::new).collect();
         let states = rows::newest(&events);
-        let blocks: Result<Vec<Block>, String> =
-            evidence.iter().map(|(table, rows)| Block::new(*table, rows, pipeline)).collect();
+        let blocks: Result<Vec<Block>, String> = (evidence.iter())
+            .map(|(table, rows)| Block::of_evidence(*table, rows, pipeline))
+            .collect();
         let blocks = match blocks {
             Ok(blocks) => blocks,
             Err(error) => return Outcome::Refused { error },
@@ -220,6 +226,26 @@ impl ClickHouse {
                 Outcome::Later { after: None, error: error.to_string() }
             }
         }
+    }
+
+    /// Writes rows of `deliveries` and `rejects` over those that are there: of each the columns of
+    /// its table, with the revision that tells which of two rows is newer.
+    ///
+    /// This is no delivery, so nothing is told of it in turn. Rows that are sent again are taken
+    /// once; if only the first table was written, sending both again completes it.
+    pub async fn copy(&self, deliveries: &RecordBatch, rejects: &RecordBatch) -> Result<(), Error> {
+        let tables = [("delivery_rows", deliveries), ("reject_rows", rejects)];
+        let blocks: Result<Vec<Block>, _> =
+            tables.iter().map(|(table, rows)| Block::new(table, rows)).collect();
+        let blocks = blocks.map_err(|error| Error::Schema(error.to_string()))?;
+        let until = Instant::now() + self.timeout;
+        let written = self.within(async {
+            for block in blocks {
+                self.insert_block(COPY, block, until).await?;
+            }
+            Ok(())
+        });
+        written.await
     }
 
     async fn insert<'a, R>(
@@ -257,7 +283,7 @@ impl ClickHouse {
         if block.rows == 0 {
             return Ok(());
         }
-        let (table, columns) = (block.target(), &block.columns);
+        let (table, columns) = (block.table, &block.columns);
         let sql = format!("INSERT INTO {table} ({columns}) FORMAT ArrowStream");
         let left = Some(until.saturating_duration_since(Instant::now()));
         let mut insert = self.tables.insert_formatted_with(sql).with_timeouts(left, left);

@@ -144,7 +144,8 @@ mod tests {
         check_columns(INCIDENTS, IncidentRow::COLUMN_NAMES);
         check_columns(EVENTS, IncidentRow::COLUMN_NAMES);
         for (table, sql) in EVIDENCE {
-            let block = Block::new(table, &Evidence::default().record_batch(table), "p").unwrap();
+            let rows = Evidence::default().record_batch(table);
+            let block = Block::of_evidence(table, &rows, "p").unwrap();
             check_columns(sql, &block.columns.split(", ").collect::<Vec<_>>());
         }
     }

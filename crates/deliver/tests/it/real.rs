@@ -1,7 +1,9 @@
 //! Rows in a real ClickHouse engine. These tests install it if it is missing (0.9 GB).
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
 use plimsoll_deliver::{ClickHouse, ClickHouseConfig, Error, Secret};
 use plimsoll_model::evidence::Table;
 use plimsoll_model::{Change, Interval, Outcome, Time};
@@ -47,7 +49,7 @@ fn migrations_are_applied_once_and_a_changed_one_is_an_error() {
     assert_eq!(runtime.block_on(sink.migrate(false)).unwrap(), []);
     assert_eq!(runtime.block_on(sink.migrate(true)).unwrap(), []);
     let columns = "SELECT count() FROM system.columns WHERE database = 'plimsoll' \
-                   AND table IN ('incident_rows', 'incident_event_rows', 'pane_rows', 'sample_rows', 'life_rows', 'session_rows') AND comment = ''";
+                   AND table IN ('incident_rows', 'incident_event_rows', 'pane_rows', 'sample_rows', 'life_rows', 'session_rows', 'delivery_rows', 'reject_rows') AND comment = ''";
     assert_eq!(part.query(columns), "0\n");
 
     part.query(
@@ -195,6 +197,61 @@ fn a_server_that_comes_back_still_knows_the_block() {
     part.restart();
     assert_accepted(&runtime.block_on(sink.deliver(&delivery, &[])));
     assert_eq!(part.query("SELECT count() FROM plimsoll.incident_event_rows"), "1\n");
+}
+
+/// A delivery's state and a reject, each as of `revision`; columns that the server can fill are left
+/// out.
+fn copy(revision: u64, state: &str) -> (RecordBatch, RecordBatch) {
+    fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
+        RecordBatch::try_from_iter(columns).unwrap()
+    }
+    let text = |text: &str| Arc::new(StringArray::from(vec![text])) as ArrayRef;
+    let revision = Arc::new(UInt64Array::from(vec![revision])) as ArrayRef;
+    let delivery = Arc::new(UInt64Array::from(vec![7])) as ArrayRef;
+    let deliveries = vec![
+        ("pipeline", text("issuance")),
+        ("delivery", delivery),
+        ("sink", text("oncall")),
+        ("state", text(state)),
+        ("revision", Arc::clone(&revision)),
+    ];
+    let rejects = vec![
+        ("pipeline", text("issuance")),
+        ("source", text("log")),
+        ("detail", text(state)),
+        ("revision", revision),
+    ];
+    (batch(deliveries), batch(rejects))
+}
+
+#[test]
+fn of_two_copies_the_newer_one_is_shown_whichever_comes_last() {
+    let part = ClickHousePart::start();
+    let runtime = runtime();
+    let sink = sink(&part);
+    let copied = |(deliveries, rejects): &(RecordBatch, RecordBatch)| {
+        runtime.block_on(sink.copy(deliveries, rejects))
+    };
+    let (pending, accepted) = (copy(100, "pending"), copy(102, "accepted"));
+    let error = copied(&pending).unwrap_err();
+    assert!(error.to_string().contains("run `plimsoll clickhouse migrate`"), "{error}");
+    runtime.block_on(sink.migrate(false)).unwrap();
+
+    let raw = "SELECT (SELECT count() FROM plimsoll.delivery_rows), \
+               (SELECT count() FROM plimsoll.reject_rows)";
+    part.spoil(ClickHouseFault::DropAnswer, 1);
+    copied(&pending).unwrap_err();
+    assert_eq!(part.query(raw), "1\t0\n");
+    copied(&pending).unwrap();
+    // Counted without FINAL: the token alone has dropped the repetition.
+    assert_eq!(part.query(raw), "1\t1\n");
+
+    let shown = "SELECT delivery, sink, state, (SELECT groupArray(detail) FROM plimsoll.rejects) \
+                 FROM plimsoll.deliveries";
+    for late in [&accepted, &copy(101, "refused")] {
+        copied(late).unwrap();
+        assert_eq!(part.query(shown), "7\toncall\taccepted\t['accepted']\n");
+    }
 }
 
 #[test]

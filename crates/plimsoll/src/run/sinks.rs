@@ -12,6 +12,7 @@ use plimsoll_store::Error;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::copies::Copies;
 use super::refusals::Refusals;
 use super::{report, with_store};
 use crate::config::{Config, ReceiverConfig};
@@ -31,6 +32,8 @@ pub(super) struct Outlet {
     pub store: SharedStore,
     pub wake: Arc<Notify>,
     pub health: Health,
+    /// The names of the sources by their numbers.
+    pub sources: Arc<[String]>,
 }
 
 /// The sinks of the configuration.
@@ -57,7 +60,9 @@ pub(super) async fn deliver(outlet: Outlet, cancel: CancellationToken) -> anyhow
     let started = Instant::now();
     let mut refusals = with_store(&outlet.store, |store| Refusals::open(store, &name))?;
     let mut asked_at: Option<Instant> = None;
+    let mut copies = Copies::new(&outlet.sink);
     loop {
+        copies.copy(&outlet, &cancel).await?;
         let refused = gauge!(metric::OUTBOX_REFUSED.name, "sink" => name.clone());
         refused.set(refusals.len() as f64);
         let woken = outlet.wake.notified();
@@ -91,7 +96,7 @@ pub(super) async fn deliver(outlet: Outlet, cancel: CancellationToken) -> anyhow
                         () = probe(&outlet, &name) => {}
                     }
                 }
-                Some(LOOK_EVERY)
+                (!copies.is_due()).then_some(LOOK_EVERY)
             }
         };
         let Some(pause) = pause else { continue };
@@ -195,7 +200,7 @@ async fn record(
 }
 
 /// Completes `grace` after the stop, so that an attempt under way may still end well.
-async fn stopped_for(cancel: &CancellationToken, grace: Duration) {
+pub(super) async fn stopped_for(cancel: &CancellationToken, grace: Duration) {
     cancel.cancelled().await;
     tokio::time::sleep(grace).await;
 }

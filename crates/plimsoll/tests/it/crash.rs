@@ -4,6 +4,8 @@
 //! The steps (writes and syncs of the store, renames, sends, answers) are counted by a run that
 //! is not disturbed.
 
+mod outside;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -13,13 +15,15 @@ use plimsoll::engine::{Definition, Engine, SharedStore, locked};
 use plimsoll::outbox;
 use plimsoll::plan::{CLICKHOUSE, Planner, Route};
 use plimsoll_model::{
-    Batch, Delivery, DeliveryState, Outcome, PageAction, PartitionId, Payload, Severity, Time,
+    Batch, Delivery, DeliveryState, Outcome, PartitionId, Payload, Reject, Severity, Time,
     Transition,
 };
 use plimsoll_store::simulation::{Death, Fate, Side, SimulatedDisk, World};
-use plimsoll_store::{Options, Store};
+use plimsoll_store::{Options, Ordered, Store};
 
-use crate::scenario::{Plan, START, generate};
+use outside::Outside;
+
+use crate::scenario::{Line, Plan, START, generate};
 use crate::topics::{Partition, partitions, settings};
 
 const PAGER: &str = "oncall";
@@ -40,49 +44,17 @@ const SILENT_UNTIL_S: i64 = 180;
 /// Rounds before this one are a backlog: their pages are withheld until it is judged.
 const BACKLOG_UNTIL_S: i64 = 140;
 
-/// What the receiver and the tables know. They are other machines: they outlive every death.
-#[derive(Default)]
-struct Outside {
-    /// By receiver and key: is it open, how often was it opened, how often resolved.
-    alerts: BTreeMap<String, (bool, u32, u32)>,
-    /// The first content of each (key, sequence, action): a repetition must be equal.
-    said: BTreeMap<(String, u32, PageAction), Payload>,
-    /// Rows by (incident, sequence), as a table that keeps one of equal keys shows them.
-    rows: BTreeSet<(String, u32)>,
-    attempts: u64,
-    /// What must never be seen.
-    violations: Vec<String>,
-}
+/// When the first partition has a line that cannot be read.
+const BROKEN_LINES_S: [i64; 3] = [30, 150, 290];
 
-impl Outside {
-    fn take(&mut self, sink: &str, key: &str, payload: &Payload) {
-        match payload {
-            Payload::Page { action, transition, .. } => {
-                let key = format!("{sink} {key}");
-                let name = (key.clone(), transition.sequence, *action);
-                let first = self.said.entry(name).or_insert_with(|| payload.clone());
-                if first != payload {
-                    self.violations.push(format!("{action:?} of {key} was repeated differently"));
-                }
-                let (open, opened, resolved) = self.alerts.entry(key.clone()).or_default();
-                match action {
-                    PageAction::Trigger | PageAction::Update if !*open => {
-                        (*open, *opened) = (true, *opened + 1);
-                    }
-                    PageAction::Resolve if *open => (*open, *resolved) = (false, *resolved + 1),
-                    PageAction::Resolve if *opened == 0 => {
-                        self.violations.push(format!("{key} was resolved before it was opened"));
-                    }
-                    _ => {}
-                }
-            }
-            Payload::Rows { transitions, .. } => {
-                for (transition, _) in transitions {
-                    self.rows.insert((transition.incident.to_string(), transition.sequence));
-                }
-            }
-        }
-    }
+/// What is said to whom, and what became of it; without the moments, which deaths move.
+fn told(ordered: &Ordered) -> String {
+    let Ordered { tick, delivery, state } = ordered;
+    let what = match &delivery.payload {
+        Payload::Page { action, transition, .. } => format!("{action:?} {}", transition.sequence),
+        Payload::Rows { .. } => "rows".to_owned(),
+    };
+    format!("{} {tick} {} {} {what} {state}", delivery.sequence, delivery.sink, delivery.key)
 }
 
 /// Everything that a run leaves behind.
@@ -90,6 +62,9 @@ impl Outside {
 struct Left {
     alerts: BTreeMap<String, (bool, u32, u32)>,
     rows: BTreeSet<(String, u32)>,
+    /// Deliveries and rejects as the tables show them.
+    told: Vec<String>,
+    rejects: Vec<Reject>,
     transitions: Vec<Transition>,
     undelivered: usize,
     evidence_rows: usize,
@@ -108,7 +83,12 @@ impl Estate {
     fn new(seed: u64) -> Estate {
         let plan =
             Plan { seed, start: START, leak_from: 60, leak_every: 1.0, leak_until: 200, end: 400 };
-        let partitions = partitions(&generate(plan));
+        let mut partitions = partitions(&generate(plan));
+        let records = &mut partitions[0].records;
+        for at_s in BROKEN_LINES_S {
+            let place = records.partition_point(|line| line.at_ms < at_s * 1000);
+            records.insert(place, Line { at_ms: at_s * 1000, text: "{\"cut".to_owned() });
+        }
         Estate { partitions, rounds: plan.end / ROUND_S + 1, parsed: RefCell::default() }
     }
 
@@ -176,7 +156,8 @@ impl Machine {
 
     fn live(&mut self, estate: &Estate) -> anyhow::Result<Left> {
         let options = Options { ballast_bytes: 0, ..Options::new("payments") };
-        let store = Store::open_on(Arc::new(self.disk.clone()), options)?;
+        let mut store = Store::open_on(Arc::new(self.disk.clone()), options)?;
+        store.remember_changes(1)?;
         let store: SharedStore = Arc::new(Mutex::new(store));
         let route = |to: &str| Route { severity: Severity::Ticket, receiver: to.to_owned() };
         let routes = vec![route(PAGER), route(LATE_PAGER)];
@@ -211,14 +192,17 @@ impl Machine {
             let caught_up = self.round * ROUND_S >= BACKLOG_UNTIL_S;
             engine.step(self.now(), caught_up)?;
             engine.checkpoint(self.now())?;
-            self.deliver(&store, PAGER)?;
-            self.deliver(&store, LATE_PAGER)?;
+            self.copy(&store, || {
+                self.deliver(&store, PAGER)?;
+                self.deliver(&store, LATE_PAGER)
+            })?;
             self.deliver(&store, CLICKHOUSE)?;
             if self.round >= estate.rounds {
                 break;
             }
             self.round += 1;
         }
+        while self.copy(&store, || Ok(()))? {}
         self.left(&store)
     }
 
@@ -246,6 +230,25 @@ impl Machine {
             }
         }
         Ok(())
+    }
+
+    /// Copies what has changed; `meanwhile` the receivers of pages are told. Whether there was
+    /// anything to copy.
+    fn copy(
+        &self,
+        store: &SharedStore,
+        meanwhile: impl FnOnce() -> anyhow::Result<()>,
+    ) -> anyhow::Result<bool> {
+        let changes = outbox::changes(&mut locked(store))?;
+        meanwhile()?;
+        let Some((_, changes)) = changes else { return Ok(false) };
+        let mut is_heard = false;
+        self.world.act("copy", || is_heard = self.outside.borrow_mut().take_copy(&changes))?;
+        self.world.step("copied")?;
+        if is_heard {
+            outbox::copied(&mut locked(store), &changes)?;
+        }
+        Ok(true)
     }
 
     /// Sends to a receiver that is down.
@@ -278,13 +281,20 @@ impl Machine {
             evidence_rows += snapshot.segment(&name)?.map_or(0, |rows| rows.num_rows());
         }
         let outside = self.outside.borrow();
+        let (shown, rejects) = (outside.deliveries(), outside.rejects());
+        let mut violations = outside.violations.clone();
+        if shown != deliveries || rejects != snapshot.rejects()? {
+            violations.push("the tables show other deliveries or rejects than the store".into());
+        }
         Ok(Left {
             alerts: outside.alerts.clone(),
             rows: outside.rows.clone(),
+            told: shown.iter().map(told).collect(),
+            rejects,
             transitions: snapshot.transitions()?.into_iter().map(|it| it.transition).collect(),
             undelivered: deliveries.iter().filter(|ordered| is_open(&ordered.state)).count(),
             evidence_rows,
-            violations: outside.violations.clone(),
+            violations,
         })
     }
 }
@@ -332,6 +342,9 @@ fn unsound(left: &Left) -> Option<String> {
     if !left.violations.is_empty() || left.undelivered > 0 {
         return Some(format!("{:?}, {} undelivered", left.violations, left.undelivered));
     }
+    if left.rejects.len() < BROKEN_LINES_S.len() {
+        return Some(format!("{:?} are all rejects", left.rejects));
+    }
     let once = left.alerts.values().all(|alert| *alert == (false, 1, 1));
     if !once || left.alerts.is_empty() {
         return Some(format!("alerts {:?} were not opened and resolved once", left.alerts));
@@ -345,12 +358,16 @@ fn difference(left: &Left, expected: &Left) -> String {
         it.transitions.iter().map(name).collect()
     };
     format!(
-        "alerts {:?} not {:?}; {} rows not {}; transitions {:?} not {:?}; {} undelivered; \
-         {} evidence rows not {}; {:?}",
+        "alerts {:?} not {:?}; {} rows not {}; told {:?} not {:?}; rejects {:?} not {:?}; \
+         transitions {:?} not {:?}; {} undelivered; {} evidence rows not {}; {:?}",
         left.alerts,
         expected.alerts,
         left.rows.len(),
         expected.rows.len(),
+        left.told,
+        expected.told,
+        left.rejects,
+        expected.rejects,
         names(left),
         names(expected),
         left.undelivered,
@@ -456,5 +473,15 @@ mod planted {
     #[test]
     fn lost_answer_is_refusal() {
         check_noticed(Fault::LostAnswerIsRefusal);
+    }
+
+    #[test]
+    fn copied_before_sent() {
+        check_noticed(Fault::CopiedBeforeSent);
+    }
+
+    #[test]
+    fn later_change_forgotten() {
+        check_noticed(Fault::LaterChangeForgotten);
     }
 }

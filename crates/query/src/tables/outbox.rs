@@ -32,7 +32,7 @@ pub const DELIVERIES: Table = Table {
 /// One row per kept reject.
 pub const REJECTS: Table = Table {
     name: "rejects",
-    comment: "records that could not be used; of each partition the first ones are kept",
+    comment: "records that could not be used; of each partition the last ones are kept",
     columns: &[&[
         PIPELINE,
         text(

@@ -4,14 +4,16 @@ use plimsoll_query::{Column, Kind, Table};
 
 use crate::world::World;
 
-/// The columns that a file creates, except the one that the server fills.
-fn created(sql: &str) -> Vec<(&str, &str, &str)> {
+/// The columns that a file creates, except the one that the server fills and the one that tells
+/// which of two rows is newer.
+fn created(sql: &str) -> Vec<(&str, &str, String)> {
     let columns = sql.lines().filter(|line| line.starts_with("    ")).filter_map(|line| {
         let (name, rest) = line.trim().split_once(' ')?;
         let (kind, comment) = rest.split_once("COMMENT '")?;
-        Some((name, kind.trim(), comment.trim_end_matches("',").trim_end_matches('\'')))
+        let comment = comment.trim_end_matches("',").trim_end_matches('\'').replace("''", "'");
+        Some((name, kind.trim(), comment))
     });
-    columns.filter(|(name, ..)| *name != "written_at").collect()
+    columns.filter(|(name, ..)| !["written_at", plimsoll_query::REVISION].contains(name)).collect()
 }
 
 fn in_clickhouse(column: &Column) -> &'static str {
@@ -21,7 +23,8 @@ fn in_clickhouse(column: &Column) -> &'static str {
         (Kind::Flag, _) => "Bool",
         (Kind::Time, false) => "DateTime64(6, 'UTC')",
         (Kind::Time, true) => "Nullable(DateTime64(6, 'UTC'))",
-        (Kind::Small, _) => "UInt32",
+        (Kind::Small, false) => "UInt32",
+        (Kind::Small, true) => "Nullable(UInt32)",
         (Kind::Count, false) => "UInt64",
         (Kind::Count, true) => "Nullable(UInt64)",
         (Kind::Whole, _) => "Int64",
@@ -33,8 +36,9 @@ fn in_clickhouse(column: &Column) -> &'static str {
 #[track_caller]
 fn check(table: &Table, sql: &str) {
     let ours = table.columns().filter(|column| !["is_open", "resolved_at"].contains(&column.name));
-    let ours: Vec<_> =
-        ours.map(|column| (column.name, in_clickhouse(column), column.comment)).collect();
+    let ours: Vec<_> = ours
+        .map(|column| (column.name, in_clickhouse(column), column.comment.to_owned()))
+        .collect();
     let mut theirs = created(sql);
     for (_, kind, _) in &mut theirs {
         *kind = kind.replace("LowCardinality(String)", "String").leak();
@@ -62,6 +66,28 @@ fn columns_are_those_in_clickhouse() {
         &plimsoll_query::SESSIONS,
         include_str!("../../../../deploy/clickhouse/0006_session_rows.sql"),
     );
+    check(
+        &plimsoll_query::DELIVERIES,
+        include_str!("../../../../deploy/clickhouse/0013_delivery_rows.sql"),
+    );
+    check(
+        &plimsoll_query::REJECTS,
+        include_str!("../../../../deploy/clickhouse/0014_reject_rows.sql"),
+    );
+}
+
+/// What is copied has the columns that a query shows, in their order, and one more.
+#[test]
+fn copies_have_the_columns_of_their_tables() {
+    let (deliveries, rejects) = plimsoll_query::copies("p", &[], &Default::default());
+    for (table, copy) in
+        [(plimsoll_query::DELIVERIES, deliveries), (plimsoll_query::REJECTS, rejects)]
+    {
+        let schema = copy.schema();
+        let (last, fields) = schema.fields().split_last().unwrap();
+        assert_eq!(last.name(), plimsoll_query::REVISION);
+        assert_eq!(fields, &table.schema().fields()[..], "{}", table.name);
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The store as its users see it.
 
 mod broken_disk;
+mod changes;
 mod crash;
 mod latency;
 mod opening;

@@ -9,13 +9,14 @@ use plimsoll::plan::CLICKHOUSE;
 use plimsoll_deliver::{ClickHouse, ClickHouseConfig};
 use plimsoll_model::evidence::{Evidence, Life, Pane, Sample};
 use plimsoll_model::{
-    Change, Dimension, Finding, Holder, IncidentId, Kind, OwnedHolder, Owner, Payload, Reason,
-    Release, Second, Severity, Time, Transition,
+    Change, DeliveryState, Dimension, Finding, Holder, IncidentId, Kind, OwnedHolder, Owner,
+    PageAction, PartitionId, Payload, Reason, Reject, RejectReason, Release, Second, Severity,
+    Time, Transition,
 };
 use plimsoll_store::{Commit, NewDelivery};
 use serde_json::Value;
 
-use super::shown::{Shown, recorded};
+use super::shown::{PAGER, Shown, recorded};
 use crate::parts::clickhouse::ClickHousePart;
 
 /// 2026-03-04T15:00:00Z.
@@ -102,13 +103,46 @@ fn commit(shown: &Shown, incident: u128, resource: &str, unit: &str, evidence: E
         advice: "Look.".to_owned(),
         proof: String::new(),
     };
-    let transitions = vec![(transition, Time::from_millis(AT * 1000 + 2_500))];
+    let decided_at = Time::from_millis(AT * 1000 + 2_500);
+    let payload = Payload::Page {
+        action: PageAction::Trigger,
+        transition: Box::new(transition.clone()),
+        decided_at,
+    };
+    let (sink, key) = (PAGER.to_owned(), transition.incident.to_string());
+    let page = NewDelivery { sink, key, payload, with_evidence: false, held: false };
+    let transitions = vec![(transition, decided_at)];
     let payload = Payload::Rows { transitions: transitions.clone(), segments: Vec::new() };
     let (sink, key) = (CLICKHOUSE.to_owned(), format!("block-{incident}"));
     let order = NewDelivery { sink, key, payload, with_evidence: true, held: false };
-    let commit =
-        Commit { tick, transitions, deliveries: vec![order], evidence, ..Commit::default() };
+    let deliveries = vec![page, order];
+    let commit = Commit { tick, transitions, deliveries, evidence, ..Commit::default() };
     locked(&shown.store).commit(&commit).unwrap();
+}
+
+/// The pager refuses the first page and wants the second one later; three records cannot be used.
+fn trouble(shown: &Shown) {
+    let reject = |offset: i64, reason: RejectReason| Reject {
+        partition: PartitionId::new(0, 0),
+        offset,
+        reason,
+        detail: "cut short".to_owned(),
+        excerpt: "{".to_owned(),
+    };
+    let rejects = vec![
+        reject(0, RejectReason::Malformed),
+        reject(9, RejectReason::Malformed),
+        reject(20, RejectReason::BadValue),
+    ];
+    let mut store = locked(&shown.store);
+    store.commit(&Commit { tick: Second(AT), rejects, ..Commit::default() }).unwrap();
+    let refused =
+        DeliveryState::Refused { at: Time::from_seconds(AT + 4), error: "403: no".to_owned() };
+    let later = DeliveryState::Pending { attempts: 3, last_error: Some("429: wait".to_owned()) };
+    let owed = store.next_deliveries(PAGER, 10).unwrap();
+    for (order, state) in owed.iter().zip([refused, later]) {
+        store.record(order.delivery.sequence, &state).unwrap();
+    }
 }
 
 fn holder(service: &str, instance: &str) -> OwnedHolder {
@@ -167,17 +201,21 @@ fn memory() -> Evidence {
     Evidence { samples, lives, ..Evidence::default() }
 }
 
-/// Sends everything that a store owes to ClickHouse.
+/// Sends everything that a store owes to ClickHouse, and then what became of all orders.
 async fn deliver(shown: &Shown, sink: &ClickHouse) {
     loop {
         let due = outbox::next(&mut locked(&shown.store), CLICKHOUSE).unwrap();
-        let Some((delivery, attempts)) = due else { return };
+        let Some((delivery, attempts)) = due else { break };
         let evidence = outbox::evidence(&locked(&shown.store), &delivery).unwrap();
         let outcome = sink.deliver(&delivery, &evidence).await;
         assert!(matches!(outcome, plimsoll_model::Outcome::Accepted { .. }), "{outcome:?}");
         let store = &mut locked(&shown.store);
         outbox::record(store, &delivery, attempts, outcome, Time::default(), 0).unwrap();
     }
+    let (pipeline, changes) = outbox::changes(&mut locked(&shown.store)).unwrap().unwrap();
+    let (deliveries, rejects) = plimsoll_query::copies(&pipeline, &["log".to_owned()], &changes);
+    sink.copy(&deliveries, &rejects).await.unwrap();
+    outbox::copied(&mut locked(&shown.store), &changes).unwrap();
 }
 
 /// The rows of three small incidents by hand: 4 + 2 units, then 5 of issuer, then one of web's
@@ -223,14 +261,25 @@ const LIVES: &str = "\
 2026-03-04 15:00:50.000000\t\\N\tweb\t\tweb-1\t\t\\N
 ";
 
+const NOT_TAKEN: &str = "\
+2026-03-04 15:00:00.000000\thand\toncall\ttrigger\trefused\t\\N\t2026-03-04 15:00:04.000000\t403: no\t\
+00000000000000000000000000000001
+2026-03-04 15:00:00.000000\thand\toncall\ttrigger\tpending\t3\t\\N\t429: wait\t\
+00000000000000000000000000000002
+";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_panel_returns_rows_and_the_right_ones() {
     let part = ClickHousePart::start();
     let sink = ClickHouse::new(CLICKHOUSE, ClickHouseConfig::new(part.url())).unwrap();
     sink.migrate(false).await.unwrap();
     let (hand, recorded) = (Shown::new("hand"), recorded(&[]));
+    for shown in [&hand, &recorded] {
+        locked(&shown.store).remember_changes(1).unwrap();
+    }
     commit(&hand, 1, "db", "connections", connections());
     commit(&hand, 2, "web-memory", "bytes", memory());
+    trouble(&hand);
     deliver(&hand, &sink).await;
     deliver(&recorded, &sink).await;
 
@@ -247,6 +296,11 @@ async fn every_panel_returns_rows_and_the_right_ones() {
     assert_eq!(ask("Lives", &web), LIVES);
     assert_eq!(ask("Open now", ""), "2\n");
     assert_eq!(ask("Pages", ""), "1\n");
+    assert_eq!(ask("Not taken", ""), NOT_TAKEN);
+    let rejects = ask("Rejects by reason", "");
+    // The last column is the moment of the writing.
+    let rejects: Vec<_> = rejects.lines().filter_map(|it| Some(it.rsplit_once('\t')?.0)).collect();
+    assert_eq!(rejects, ["hand\tlog\tmalformed\t2", "hand\tlog\tbad_value\t1"]);
     assert_eq!(ask("pipeline", ""), "db-saturation\nhand\n");
     assert_eq!(ask("Deploys", &db), "2026-03-04 14:59:00.000000\tdeploy web 2\n");
 

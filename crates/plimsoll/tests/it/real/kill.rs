@@ -8,6 +8,7 @@ use rand::{Rng, SeedableRng};
 use tokio::time::Instant;
 
 use super::spread::{self, Partition, assert_same, decided, produce, replayed, spread, stored};
+use crate::golden;
 use crate::parts::clickhouse::{ClickHouseFault, ClickHousePart};
 use crate::parts::free_ports;
 use crate::parts::kafka::KafkaPart;
@@ -84,6 +85,11 @@ async fn fifty_kills_lose_and_repeat_nothing() {
     let proven: u64 = proven.iter().map(|(_, entry)| entry.rows).sum();
     let sql = "SELECT count() FROM plimsoll.panes";
     assert_eq!(clickhouse.query(sql).trim(), proven.to_string());
+    let sql = "select pipeline, delivery, sink, key, action, incident, sequence, ordered_at, state, \
+               attempts, answered_at, answer from deliveries order by delivery";
+    let theirs = clickhouse.query_in("plimsoll", &format!("{sql} FORMAT JSONEachRow"));
+    let ours = tokio::task::block_in_place(|| golden::ask(&data, sql));
+    assert_eq!(golden::objects(&theirs), ours);
 }
 
 /// The records of the databases' logs and of the deploys that the leaks follow.
@@ -159,13 +165,14 @@ fn log(config: &Path, life: usize) -> PathBuf {
     config.with_extension(format!("{life}.log"))
 }
 
-/// Whether everything that is expected was decided, and all of it was delivered.
+/// Whether everything that is expected was decided, all of it was delivered, and the tables know.
 fn is_done(data: &Path, transitions: usize) -> bool {
     // It cannot be read before the pipeline has repaired what the last kill left.
     let Ok(store) = stored(data) else { return false };
     let accepted = |state: &DeliveryState| matches!(state, DeliveryState::Accepted { .. });
     store.transitions().unwrap().len() >= transitions
         && store.deliveries().unwrap().iter().all(|ordered| accepted(&ordered.state))
+        && store.changes().unwrap().is_empty()
 }
 
 /// By key: opened, resolved, and resolved without being open.

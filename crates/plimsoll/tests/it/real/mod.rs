@@ -1,6 +1,7 @@
 //! Tests that need real servers. A missing one fails the test with what to install.
 
 mod board;
+mod copies;
 mod kafka;
 mod kill;
 mod leak;
