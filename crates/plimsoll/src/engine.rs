@@ -16,7 +16,7 @@ use plimsoll_model::{
     Batch, IncidentId, Mark, PartitionId, Payload, Reject, RejectReason, Second, Severity,
     SourceId, Time, Transition,
 };
-use plimsoll_store::{Checkpoint, Commit, NewDelivery, RejectsBeyond, Store};
+use plimsoll_store::{Checkpoint, Commit, NewDelivery, Pruned, RejectsBeyond, Store};
 
 use crate::fault::{Fault, Planted, is_planted};
 use crate::metric;
@@ -42,6 +42,9 @@ pub const FULL_RETRY: Duration = Duration::from_millis(250);
 
 /// See [`FULL_RETRY`].
 pub const FULL_RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// How many ticks apart what is over and old is removed from the store.
+pub const PRUNE_EVERY: i64 = 3_600;
 
 /// The store, shared by the engine and the sinks' loops. Each holds it for one transaction.
 pub type SharedStore = Arc<Mutex<Store>>;
@@ -69,6 +72,8 @@ pub struct Definition {
     pub settings: Settings,
     /// How each partition is merged.
     pub partitions: BTreeMap<PartitionId, PartitionSettings>,
+    /// How long the store keeps what is over.
+    pub retention: Duration,
     /// Which build judges: a change is recorded with the checkpoint.
     pub build: String,
     /// The hash of the effective configuration.
@@ -92,6 +97,8 @@ pub struct Engine {
     /// How many rows were judged since the last commit.
     rows_undurable: usize,
     last_tick: Option<Second>,
+    /// The newest judged tick when the store was last rid of what is old.
+    pruned_at: Option<Second>,
     dirty: bool,
     totals: Totals,
     planted: Planted,
@@ -129,6 +136,8 @@ pub struct Totals {
     pub commit_failures: u64,
     /// Transitions committed: opened, updated, resolved.
     pub transitions: [u64; 3],
+    /// Segments of evidence that went before their time, because they took too much space.
+    pub segments_shed: u64,
 }
 
 /// What was read of one source.
@@ -217,6 +226,7 @@ impl Engine {
             unsaved: None,
             committed_at: now,
             rows_undurable: 0,
+            pruned_at: None,
             dirty: false,
             totals: Totals::default(),
             planted: Default::default(),
@@ -305,7 +315,25 @@ impl Engine {
         if self.dirty && self.unsaved.is_none() && (is_due || stepped.more) {
             self.commit(Vec::new(), Vec::new(), Evidence::default(), now, &mut stepped)?;
         }
+        self.prune()?;
         Ok(stepped)
+    }
+
+    /// Once in a while, and never before what was decided is durable: removes what is over and old.
+    fn prune(&mut self) -> anyhow::Result<()> {
+        let Some(tick) = self.last_tick.filter(|_| self.unsaved.is_none()) else { return Ok(()) };
+        if self.pruned_at.is_some_and(|last| tick.0 < last.0 + PRUNE_EVERY) {
+            return Ok(());
+        }
+        self.pruned_at = Some(tick);
+        let before = Second(tick.0 - self.definition.retention.as_secs() as i64);
+        match locked(&self.store).prune(before) {
+            Ok(Pruned { shed, .. }) => self.totals.segments_shed += shed as u64,
+            // The next commit finds the same, and says so.
+            Err(plimsoll_store::Error::Full { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
     }
 
     fn commit_step(

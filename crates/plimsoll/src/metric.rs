@@ -100,6 +100,8 @@ metrics_table! {
         "Time that one durable commit took", "Above a second: the disk is slow or full; pages are late by as much.";
     COMMIT_FAILURES: "plimsoll_commit_failures_total", Counter, Count, [],
         "Commits that failed", "Any: free the disk or repair it; /readyz says which. Nothing new is judged and nothing is lost meanwhile.";
+    EVIDENCE_SHED: "plimsoll_evidence_segments_shed_total", Counter, Count, [],
+        "Segments of evidence removed before `retention`, because evidence took more than 4 GiB", "Grows: proofs of old incidents lose rows; shorten `retention`, or ask ClickHouse about them.";
     STORE_BYTES: "plimsoll_store_bytes", Gauge, Bytes, [],
         "Size of everything in the data directory", "";
     OUTBOX_PENDING: "plimsoll_outbox_pending", Gauge, Count, ["sink"],

@@ -136,6 +136,7 @@ fn open_engine(
     let definition = Definition {
         settings: config.settings(),
         partitions,
+        retention: config.retention,
         build: crate::version::build(),
         config_hash: config.hash(),
     };

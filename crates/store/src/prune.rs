@@ -47,6 +47,7 @@ fn prune_deliveries(transaction: &WriteTransaction, before: Second) -> Result<us
     let mut states = transaction.open_table(tables::STATES)?;
     let mut orders = transaction.open_table(tables::ORDERS)?;
     let changed = transaction.open_table(tables::CHANGED_DELIVERIES)?;
+    let open = transaction.open_table(tables::OPEN)?;
     let mut over = Vec::new();
     for entry in outbox.iter()? {
         let (sequence, order) = entry?;
@@ -55,6 +56,12 @@ fn prune_deliveries(transaction: &WriteTransaction, before: Second) -> Result<us
             break;
         }
         if changed.get(sequence.value())?.is_some() {
+            continue;
+        }
+        // Whoever was told that it opened is told what follows, and not a second time.
+        if let Payload::Page { transition, .. } = &delivery.payload
+            && open.get(transition.incident.0)?.is_some()
+        {
             continue;
         }
         let state = states.get(sequence.value())?.map(|state| decode(state.value()));

@@ -166,8 +166,8 @@ impl Store {
     /// Removes what ended before `before` (but nothing after the last checkpoint): deliveries that
     /// were accepted or superseded, resolved incidents, and segments that no other delivery
     /// names; above [`Options::segment_bytes_max`] also the oldest other segments. A refused
-    /// delivery stays until somebody settles it, and one whose last state was not copied until it
-    /// is.
+    /// delivery stays until somebody settles it, one whose last state was not copied until it is,
+    /// and a page until its incident is resolved.
     pub fn prune(&mut self, before: Second) -> Result<Pruned, Error> {
         let segment_bytes_max = self.options.segment_bytes_max;
         let (pruned, files) =

@@ -129,6 +129,7 @@ pub fn to_incidents(workload: &Workload, broker: &str, topic: &str) -> anyhow::R
     let definition = Definition {
         settings: config.settings(),
         partitions: ids.iter().map(|id| (*id, settings)).collect(),
+        retention: std::time::Duration::from_secs(86_400),
         build: "bench".to_owned(),
         config_hash: config.hash(),
     };

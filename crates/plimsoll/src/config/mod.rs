@@ -60,6 +60,8 @@ pub struct Config {
     pub response_time: Duration,
     /// How late a row may come and still correct what is known.
     pub correct_within: Duration,
+    /// How long the data directory keeps what is over.
+    pub retention: Duration,
     /// The data directory of `run`.
     pub data: PathBuf,
     /// Where the console listens; a loopback address.
@@ -160,6 +162,7 @@ impl Config {
             name: written.name,
             response_time: written.response_time,
             correct_within: written.correct_within,
+            retention: written.retention,
             data: folder.join(data),
             listen,
             kafka: written.kafka,

@@ -1,6 +1,7 @@
 //! What must hold between the parts of a definition, and what a person should know.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use plimsoll_console::require_loopback;
 use plimsoll_deliver::{ClickHouse, PagerDuty};
@@ -17,6 +18,9 @@ pub const NAME_CHARS_MAX: usize = 64;
 
 /// The most sources of one pipeline.
 pub const SOURCES_MAX: usize = 256;
+
+/// The shortest time that the data directory keeps what is over.
+pub const RETENTION_MIN: Duration = Duration::from_secs(86_400);
 
 /// Settings of librdkafka that the pipeline makes itself.
 const OWN_OPTIONS: [&str; 8] = [
@@ -90,6 +94,13 @@ pub(super) fn check(
             tree.place_of(&["response_time"]),
             "response_time must be above zero",
             "it is how long people need from a page to its cure, for example `30m`",
+        );
+    }
+    if definition.retention < RETENTION_MIN {
+        errors.add(
+            tree.place_of(&["retention"]),
+            "retention must be a day at least",
+            "it is how long incidents and evidence stay in the data directory, for example `90d`",
         );
     }
     if definition.sources.is_empty() {

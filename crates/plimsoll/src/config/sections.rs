@@ -21,6 +21,8 @@ pub(super) struct Definition {
     pub(super) response_time: Duration,
     #[serde(default = "correct_within", with = "friendly")]
     pub(super) correct_within: Duration,
+    #[serde(default = "retention", with = "friendly", skip_serializing)]
+    pub(super) retention: Duration,
     #[serde(default, skip_serializing)]
     pub(super) data: Option<PathBuf>,
     #[serde(default = "listen", skip_serializing)]
@@ -49,6 +51,11 @@ fn response_time() -> Duration {
 
 fn correct_within() -> Duration {
     Settings::new("").correct_within
+}
+
+/// As long as ClickHouse keeps evidence.
+fn retention() -> Duration {
+    Duration::from_secs(90 * 86_400)
 }
 
 fn listen() -> String {

@@ -130,6 +130,7 @@ fn wrong_values_say_what_would_be_right() {
     check("name: [a]", "a list cannot stand here: it must be a text");
     check("name: ../x", "pipeline name `../x` cannot be used");
     check("response_time: 0s", "response_time must be above zero");
+    check("retention: 23h", "retention must be a day at least");
     check("response_time: soon", "`soon` is not a duration; write one such as");
     check("sources: {}", "there is no source");
     check("resources: {r: {connections: {limit: 0}}}", "limit `0` must be at least 1");

@@ -108,6 +108,7 @@ fn judged(engine: &Engine, now: Time) {
     let totals = engine.totals();
     counter!(metric::TICKS_CLOSED.name).absolute(totals.ticks);
     counter!(metric::COMMITS.name).absolute(totals.commits);
+    counter!(metric::EVIDENCE_SHED.name).absolute(totals.segments_shed);
     counter!(metric::COMMIT_FAILURES.name).absolute(totals.commit_failures);
     let changes = [Change::Opened, Change::Updated, Change::Resolved];
     for (change, count) in changes.into_iter().zip(totals.transitions) {

@@ -165,6 +165,7 @@ impl Machine {
         let definition = Definition {
             settings: settings(),
             partitions: estate.partitions.iter().map(|it| (it.id, it.settings())).collect(),
+            retention: std::time::Duration::from_secs(86_400),
             build: "test".to_owned(),
             config_hash: "test".to_owned(),
         };

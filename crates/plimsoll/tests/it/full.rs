@@ -22,6 +22,7 @@ pub fn open(disk: &SimulatedDisk, partitions: &[Partition], ballast_bytes: u64) 
     let definition = Definition {
         settings: settings(),
         partitions: partitions.iter().map(|it| (it.id, it.settings())).collect(),
+        retention: std::time::Duration::from_secs(86_400),
         build: "test".into(),
         config_hash: "test".into(),
     };

@@ -19,6 +19,7 @@ mod parts;
 mod proof;
 mod real;
 mod restarts;
+mod retention;
 mod scan;
 mod scenario;
 mod schema;

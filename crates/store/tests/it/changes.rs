@@ -127,8 +127,11 @@ fn retention_waits_for_the_copy() {
     let (_dir, mut store) = remembering();
     commit(&mut store, 10);
     accept(&mut store, 0);
+    let resolved = transition(10, 2, Change::Resolved, 15);
+    let transitions = vec![(resolved, decided_at(15))];
+    store.commit(&Commit { tick: Second(15), transitions, ..Commit::default() }).unwrap();
     commit(&mut store, 20);
-    assert_eq!(store.prune(Second(20)).unwrap(), Pruned::default());
+    assert_eq!(store.prune(Second(20)).unwrap(), Pruned { incidents: 1, ..Pruned::default() });
     store.copied(&changes(&store)).unwrap();
     assert_eq!(store.prune(Second(20)).unwrap(), Pruned { deliveries: 1, ..Pruned::default() });
 }

@@ -1,6 +1,6 @@
 //! What is over and old goes; what may still be needed stays.
 
-use plimsoll_model::{Change, DeliveryState, PartitionId, Reject, RejectReason, Second};
+use plimsoll_model::{Change, DeliveryState, PartitionId, Payload, Reject, RejectReason, Second};
 use plimsoll_store::{Commit, Options, Pruned, REJECTS_KEPT_PER_PARTITION_MAX, Store};
 
 use crate::script::{checkpoint, decided_at, evidence, options, page, rows, transition};
@@ -40,14 +40,17 @@ fn what_a_sink_still_needs_stays() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = store(&dir, options());
     let pruned = store.prune(Second(1_000)).unwrap();
-    assert_eq!(pruned, Pruned { deliveries: 3, incidents: 1, segments: 0, shed: 0 });
+    assert_eq!(pruned, Pruned { deliveries: 2, incidents: 1, segments: 0, shed: 0 });
     assert_eq!(store.snapshot().unwrap().segments().unwrap().len(), 3);
     accept(&mut store, "clickhouse");
     let pruned = store.prune(Second(1_000)).unwrap();
     assert_eq!(pruned, Pruned { deliveries: 3, incidents: 0, segments: 3, shed: 0 });
     let left = store.snapshot().unwrap();
     assert_eq!(left.incidents().unwrap().len(), 1);
-    assert!(left.deliveries().unwrap().is_empty());
+    let left = left.deliveries().unwrap();
+    let page = &left[0].delivery.payload;
+    assert!(matches!(page, Payload::Page { transition, .. } if transition.incident.0 == 2));
+    assert_eq!(left.len(), 1, "the incident that is open was told");
     let parquet = |entry: &std::fs::DirEntry| entry.path().extension() == Some("parquet".as_ref());
     let files = std::fs::read_dir(dir.path()).unwrap().map(Result::unwrap);
     assert_eq!(files.filter(parquet).count(), 0);

@@ -76,6 +76,7 @@ pub(super) fn leaking() -> Shown {
     let definition = Definition {
         settings: settings(),
         partitions: partitions.iter().map(|it| (it.id, it.settings())).collect(),
+        retention: std::time::Duration::from_secs(90 * 86_400),
         build: "test".to_owned(),
         config_hash: "test".to_owned(),
     };
@@ -127,6 +128,7 @@ pub(super) fn recorded(answering: &[&str]) -> Shown {
     let definition = Definition {
         settings: config.settings(),
         partitions: files.iter().map(|it| (it.id, feed::partition_settings(&it.config))).collect(),
+        retention: config.retention,
         build: "test".to_owned(),
         config_hash: config.hash(),
     };
