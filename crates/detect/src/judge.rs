@@ -242,6 +242,7 @@ impl Judge {
             let proof = self.state.proofs.entry(transition.incident).or_default();
             step.evidence.panes.extend(ledger.evidence(proof, &transition));
             step.evidence.sessions.extend(ledger.open_sessions(proof, &transition));
+            step.evidence.samples.extend(suite.evidence(&transition));
             if transition.change == Change::Resolved {
                 self.state.proofs.remove(&transition.incident);
             }
@@ -304,7 +305,10 @@ impl Judge {
 /// What the book goes by.
 fn rules(settings: &Settings) -> Rules<'_> {
     let grace_s = i64::try_from(settings.response_time.as_secs()).unwrap_or(i64::MAX);
-    Rules { pipeline: &settings.pipeline, pause_s: settings.pause_seconds(), grace_s }
+    let pause_s = settings.pause_seconds();
+    let held_open = settings.detectors.held_open.on();
+    let cost_pause_s = held_open.map_or(pause_s, |held_open| held_open.cost_pause_s.into());
+    Rules { pipeline: &settings.pipeline, pause_s, cost_pause_s, grace_s }
 }
 
 /// What one resource holds now.
