@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use plimsoll_model::detail::{self, HeldOpen};
 use plimsoll_model::evidence::Sample;
 use plimsoll_model::{Dimension, Holder, Interval, OwnedHolder, Second, Time, Transition};
+use serde::{Deserialize, Serialize};
 
 use crate::calls::Calls;
 use crate::held_open::{Culprit, Found, Part};
@@ -50,7 +51,7 @@ pub(crate) mod metric {
 }
 
 /// One culprit's calls, or everybody's.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Share {
     holder: OwnedHolder,
     /// Its name; empty if it is everybody.
@@ -66,7 +67,7 @@ struct Share {
 }
 
 /// What one finding says, and what it is made of.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Account {
     /// What the finding says of its kind.
     pub detail: HeldOpen,
@@ -141,15 +142,8 @@ impl Account {
 
     /// The rows that prove `transition`, whose finding this account is.
     pub fn samples(&self, transition: &Transition) -> Vec<Sample> {
-        let time = transition.as_of.start();
-        let sample = |metric: &str, unit: &str, value: f64, holder: OwnedHolder| Sample {
-            incident: transition.incident,
-            time,
-            resource: transition.finding.resource.clone(),
-            metric: metric.to_owned(),
-            value,
-            unit: unit.to_owned(),
-            holder,
+        let sample = |metric: &str, unit: &str, value: f64, holder: OwnedHolder| {
+            sample(transition, metric, unit, value, holder)
         };
         let (mut rows, unit) = (Vec::new(), self.unit.as_str());
         for share in &self.shares {
@@ -175,6 +169,16 @@ impl Account {
             let everybody = OwnedHolder::default();
             rows.push(sample(metric::USABLE, unit, usable as f64, everybody));
         }
+        rows.extend(self.costs(transition));
+        rows
+    }
+
+    /// The rows that prove what it cost others.
+    pub fn costs(&self, transition: &Transition) -> Vec<Sample> {
+        let sample = |metric: &str, unit: &str, value: f64, holder: OwnedHolder| {
+            sample(transition, metric, unit, value, holder)
+        };
+        let mut rows = Vec::new();
         let mut victims: Vec<(&str, u64)> =
             self.victims.iter().map(|(value, us)| (value.as_str(), *us)).collect();
         victims.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
@@ -191,6 +195,25 @@ impl Account {
             rows.push(sample(metric::OTHERS_WAITED, "seconds", waited_s, everybody()));
         }
         rows
+    }
+}
+
+/// A row of the moment of `transition`.
+fn sample(
+    transition: &Transition,
+    metric: &str,
+    unit: &str,
+    value: f64,
+    holder: OwnedHolder,
+) -> Sample {
+    Sample {
+        incident: transition.incident,
+        time: transition.as_of.start(),
+        resource: transition.finding.resource.clone(),
+        metric: metric.to_owned(),
+        value,
+        unit: unit.to_owned(),
+        holder,
     }
 }
 

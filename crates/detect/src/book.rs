@@ -228,7 +228,7 @@ impl Book {
             severity_peak: finding.severity,
             headline: sentence::headline(&finding, second),
             advice: sentence::advice(&finding),
-            proof: proof::proof(incident, &finding, second),
+            proof: proof::proof(incident, &finding, second, None),
             finding: finding.clone(),
         };
         self.incidents.push(Incident {
@@ -410,7 +410,7 @@ impl Incident {
         } else {
             self.last.headline = sentence::headline(&self.last.finding, second);
             self.last.advice = sentence::advice(&self.last.finding);
-            self.last.proof = proof::proof(self.last.incident, &self.last.finding, second);
+            self.last.proof = proof::proof(self.last.incident, &self.last.finding, second, None);
         }
         self.last.clone()
     }

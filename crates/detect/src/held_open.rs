@@ -251,6 +251,8 @@ pub struct Spell {
     /// What this tick's finding is made of.
     #[serde(skip)]
     account: Option<Account>,
+    /// What the newest finding was made of, also when it is over: the end says what it cost.
+    newest: Option<Account>,
 }
 
 impl Spell {
@@ -262,6 +264,11 @@ impl Spell {
     /// What this tick's finding is made of, if there is one.
     pub fn account(&self) -> Option<&Account> {
         self.account.as_ref()
+    }
+
+    /// What the newest finding was made of, however long ago.
+    pub fn newest(&self) -> Option<&Account> {
+        self.newest.as_ref()
     }
 
     /// Whether the calls of a holder are not its usual ones.
@@ -293,8 +300,13 @@ impl Spell {
                 self.seen = now;
             }
             None if now.since(self.seen) >= OVER_S => {
-                let told = std::mem::take(self).told;
-                return if told { Verdict::Ended(Reason::HoldTimesUsual) } else { Verdict::Quiet };
+                let over = std::mem::take(self);
+                self.newest = over.newest;
+                return if over.told {
+                    Verdict::Ended(Reason::HoldTimesUsual)
+                } else {
+                    Verdict::Quiet
+                };
             }
             None => {}
         }
@@ -308,6 +320,7 @@ impl Spell {
                 let severity = severity.unwrap_or(Severity::Ticket).min(settings.severity);
                 let account = Account::new(now, view, calls, found);
                 let finding = finding(since, view, found, &account, severity);
+                self.newest = Some(account.clone());
                 self.account = Some(account);
                 if !self.told {
                     (self.told, self.level) = (true, view.held);

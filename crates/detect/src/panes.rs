@@ -192,6 +192,11 @@ impl Panes {
 }
 
 impl Proof {
+    /// The tick of the newest transition that was proven.
+    pub fn told_at(&self) -> Second {
+        self.told_at
+    }
+
     /// Tells the largest holders apart from now on. A holder without a name never is: its rows
     /// are those of the rest.
     fn name_largest(&mut self, levels: &[HolderLevel]) {

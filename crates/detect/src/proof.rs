@@ -8,11 +8,17 @@ mod held_open;
 
 use plimsoll_model::{Detail, Dimension, Finding, IncidentId, Kind, Owner, Second};
 
-/// The proof of `finding`, as incident `incident` told it at `as_of`.
-pub(crate) fn proof(incident: IncidentId, finding: &Finding, as_of: Second) -> String {
+/// The proof of `finding`, as incident `incident` told it at `as_of`; what it cost others was told
+/// at `paid_at`, if that is another time.
+pub(crate) fn proof(
+    incident: IncidentId,
+    finding: &Finding,
+    as_of: Second,
+    paid_at: Option<Second>,
+) -> String {
     match finding.kind {
         Kind::GrowthToLimit | Kind::RefusalAtLimit | Kind::HeldOpen => {
-            panes(incident, finding, as_of)
+            panes(incident, finding, as_of, paid_at.unwrap_or(as_of))
         }
         Kind::GrowthWithinLife => within(incident, finding, as_of),
         Kind::GrowthAcrossLives => across(incident, finding, as_of),
@@ -26,7 +32,7 @@ pub(crate) fn proof(incident: IncidentId, finding: &Finding, as_of: Second) -> S
 /// holder's row before, summed over holders and panes, is the level at each pane. The growth is the
 /// slope of the least-squares line through that step function, by its integrals: between two
 /// panes at a and b seconds the level is constant.
-fn panes(incident: IncidentId, finding: &Finding, as_of: Second) -> String {
+fn panes(incident: IncidentId, finding: &Finding, as_of: Second, paid_at: Second) -> String {
     let owner = match &finding.owner {
         Owner::Holder { dimension, value } => Some(is_owner(*dimension, value)),
         Owner::Nobody | Owner::Unknown => None,
@@ -69,7 +75,7 @@ fn panes(incident: IncidentId, finding: &Finding, as_of: Second) -> String {
         _ => "refused",
     };
     let (tables, source) = match calls {
-        Some(calls) => held_open::tables(incident, calls, owned, as_of),
+        Some(calls) => held_open::tables(incident, calls, owned, (as_of, paid_at)),
         None => (String::new(), "sums"),
     };
     let as_of = moment(as_of);
@@ -273,7 +279,7 @@ mod tests {
     }
 
     fn text(finding: &Finding) -> String {
-        proof(IncidentId(7), finding, Second(1_710_256_200))
+        proof(IncidentId(7), finding, Second(1_710_256_200), None)
     }
 
     #[test]

@@ -101,6 +101,21 @@ impl Suite {
         verdicts
     }
 
+    /// The rows that prove what it cost others in all, which the end of an incident says; empty if
+    /// they are not known.
+    pub fn paid(&self, transition: &Transition) -> Vec<Sample> {
+        let Some(Detail::HeldOpen(detail)) = &transition.finding.detail else { return Vec::new() };
+        if transition.change != Change::Resolved {
+            return Vec::new();
+        }
+        let spells = [self.missing_completions.spell(), self.hold_time_shift.spell()];
+        let mut accounts = spells.into_iter().filter_map(|spell| spell.newest());
+        let cost = (detail.victims, detail.victims_waited_s);
+        let is_it =
+            |account: &&Account| (account.detail.victims, account.detail.victims_waited_s) == cost;
+        accounts.find(is_it).map_or_else(Vec::new, |account| account.costs(transition))
+    }
+
     /// The rows that prove what `transition`, of the tick of the last step, says beyond who holds
     /// what.
     pub fn evidence(&self, transition: &Transition) -> Vec<Sample> {

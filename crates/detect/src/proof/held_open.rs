@@ -50,14 +50,14 @@ pub(super) fn columns(calls: &HeldOpen, has_owner: bool) -> Vec<String> {
 /// The tables that the columns come from, and what to read.
 ///
 /// `told` are the numbers of each culprit, or of everybody, at the transition; `culprits` has a
-/// row for each, `flows` their sum, `costs` who waited, and `calls` the owner's single calls.
+/// row for each, `flows` their sum, `costs` who waited (at the end: in all), and `calls` the owner's single calls.
 pub(super) fn tables(
     incident: IncidentId,
     calls: &HeldOpen,
     owned: &str,
-    as_of: Second,
+    (as_of, paid_at): (Second, Second),
 ) -> (String, &'static str) {
-    let (now, after) = (moment(as_of), moment(Second(as_of.0 + 1)));
+    let (now, after, paid) = (moment(as_of), moment(Second(as_of.0 + 1)), moment(paid_at));
     let of = |name: &str| format!("SUM(CASE WHEN metric = '{name}' THEN value END)");
     let held = match calls.estimated {
         true => format!(
@@ -74,6 +74,10 @@ pub(super) fn tables(
         ", told AS (
   SELECT metric, value, holder_key, CASE WHEN {owned} THEN 1 ELSE 0 END AS is_owner
   FROM samples WHERE incident = '{incident}' AND time = '{now}'
+), paid AS (
+  SELECT metric, value FROM samples WHERE incident = '{incident}' AND time = '{paid}'
+), limits AS (
+  SELECT MAX(CASE WHEN metric = '{limit}' THEN value END) AS limit_now FROM told
 ), culprits AS (
   SELECT MAX(is_owner) AS is_first, {held} AS held_now, {usual_held} AS held_usually,
     {observed} - {expected} AS held_beyond, {rate} AS rate_usually,
@@ -89,11 +93,10 @@ pub(super) fn tables(
     SUM(calls_ended) AS ended, SUM(calls_ended_age) AS ended_age_s
   FROM culprits
 ), costs AS (
-  SELECT MAX(CASE WHEN metric = '{limit}' THEN value END) AS limit_now,
-    SUM(CASE WHEN metric = '{waited}' THEN 1 WHEN metric = '{others}' THEN value ELSE 0 END)
+  SELECT SUM(CASE WHEN metric = '{waited}' THEN 1 WHEN metric = '{others}' THEN value ELSE 0 END)
       AS waiting,
     SUM(CASE WHEN metric IN ('{waited}', '{others_s}') THEN value ELSE 0 END) AS waited_s
-  FROM told
+  FROM paid
 ), calls AS (
   SELECT CASE WHEN COUNT(*) BETWEEN 1 AND {most} THEN CAST(COUNT(*) AS DOUBLE) END AS open_calls
   FROM sessions
@@ -111,5 +114,5 @@ pub(super) fn tables(
         limit = metric::USABLE,
         most = EVIDENCE_SESSIONS_MAX - 1,
     );
-    (tables, "sums CROSS JOIN flows CROSS JOIN costs CROSS JOIN calls")
+    (tables, "sums CROSS JOIN flows CROSS JOIN limits CROSS JOIN costs CROSS JOIN calls")
 }

@@ -99,6 +99,29 @@ fn panes_prove_every_level() {
     assert!(shared > 0, "no two transitions shared a pane");
 }
 
+/// What it cost in all, which the end says, has its rows as well.
+#[test]
+fn the_end_proves_what_it_cost() {
+    for (seed, log) in (1..=3).flat_map(|seed| [(seed, Log::Starts), (seed, Log::Ends)]) {
+        let world = World { until_s: 700.0, ..world(seed, log) };
+        let steps = world.steps();
+        let ends = steps.iter().flat_map(|step| {
+            let resolved = |one: &&Transition| one.change == Change::Resolved;
+            step.transitions.iter().filter(resolved).map(|one| (one, &step.evidence.samples))
+        });
+        let ends: Vec<_> = ends.collect();
+        assert_eq!(ends.len(), 1, "{world:?}");
+        let (end, rows) = ends[0];
+        let waits: Vec<f64> =
+            rows.iter().filter(|row| row.metric == "waited").map(|row| row.value).collect();
+        assert_eq!(waits.len() as u64, detail(end).victims, "{}", end.headline);
+        let off_s = waits.iter().sum::<f64>() - detail(end).victims_waited_s;
+        assert!(off_s.abs() < 1e-6 * detail(end).victims_waited_s, "{off_s}: {}", end.headline);
+        let at = end.as_of.to_string().replace('T', " ");
+        assert!(end.proof.contains(at.trim_end_matches('Z')), "{}", end.proof);
+    }
+}
+
 /// What a row of the transition's moment says, summed over holders.
 fn sum(samples: &[&Sample], one: &Transition, metric: &str) -> f64 {
     let of_it = |row: &&&Sample| row.time == one.as_of.start() && row.metric == metric;
