@@ -101,7 +101,7 @@ impl Account {
                 share.ended += flow.ended;
                 share.age_us += flow.age_us;
                 share.usual_rate += track.usual.rate_per_s();
-                share.usual_held += track.usual.rate_per_s() * track.usual.hold_s();
+                share.usual_held += track.usual_held();
                 share.held += level.held;
                 let now_us = i128::from(now.end().as_micros()) * i128::from(level.held);
                 let age_us = (now_us - level.held_since_us).max(0);

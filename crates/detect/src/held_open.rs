@@ -8,7 +8,7 @@ use plimsoll_model::{Detail, Dimension, Finding, Kind, Owner, Reason, Second, Se
 use serde::{Deserialize, Serialize};
 
 use crate::account::{Account, FLOW_S};
-use crate::calls::Calls;
+use crate::calls::{Calls, is_usual};
 use crate::detector::Verdict;
 use crate::view::{HolderLevel, ResourceView, Told};
 
@@ -295,6 +295,8 @@ impl Spell {
             // No line tells of a call that still hangs, but the level does.
             None if self.told
                 && view.told == Told::EndedCalls
+                && view.held > 0
+                && !is_usual(view.held, calls.all.usual_held())
                 && 5 * view.held >= 4 * self.level =>
             {
                 self.seen = now;
@@ -377,7 +379,7 @@ pub fn load(
             part.add(Part::counted(level.held as f64, expected));
             began += track.since(now, FLOW_S).began;
             usual_rate += track.usual.rate_per_s();
-            usual_held += track.usual.rate_per_s() * track.usual.hold_s();
+            usual_held += track.usual_held();
         }
     }
     let flow = Part::counted(began as f64, usual_rate * FLOW_S as f64);

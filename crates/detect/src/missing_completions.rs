@@ -117,8 +117,7 @@ fn explicable(now: Second, calls: &Calls) -> f64 {
         0 => 0.0,
         ended => ended as f64 * calls.usual(holder).hold_s(),
     });
-    let usual = calls.all.usual.rate_per_s() * calls.all.usual.hold_s();
-    usual.max(held_s.sum::<f64>() / window_s as f64)
+    calls.all.usual_held().max(held_s.sum::<f64>() / window_s as f64)
 }
 
 /// The parts of holders in a rise of the count within a span; `None` if what is missing does not

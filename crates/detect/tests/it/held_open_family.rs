@@ -207,6 +207,25 @@ fn a_gateway_that_drains_is_no_news() {
     }
 }
 
+/// A batch of long calls may be told while it lasts; it is over when it is over.
+#[test]
+fn a_batch_of_long_calls_does_not_last_for_ever() {
+    for (seed, log) in (1..=3).flat_map(|seed| BOTH.map(|log| (seed, log))) {
+        let world = World {
+            load: 0.02,
+            hold_s: 2.0,
+            until_s: 2_400.0,
+            ..World::new(seed, log, Cause::Batch { calls: 40, hold_s: 900.0 })
+        };
+        let told = world.judged();
+        let shown = format!("{world:?}\n{}", shown(&told));
+        println!("{shown}");
+        let count = |change| told.iter().filter(|one| one.change == change).count();
+        assert_eq!(count(Change::Opened), count(Change::Resolved), "{shown}");
+        assert!(told.len() <= 16, "{shown}");
+    }
+}
+
 /// Two calls of the smallest of eight services hang on 20 slots.
 #[test]
 fn a_few_slow_calls_on_few_slots_are_no_news() {

@@ -39,6 +39,8 @@ pub enum Cause {
     Busier { times: f64, over_s: f64 },
     /// A new gateway takes over: nobody calls meanwhile, and twice as often for as long after it.
     Drain,
+    /// The first service makes a batch of long calls, one a second.
+    Batch { calls: usize, hold_s: f64 },
     /// A few calls of the smallest service hang.
     FewOfTheSmallest { calls: usize },
 }
@@ -119,7 +121,7 @@ impl World {
         let mut made = Made::default();
         let mut ends: BinaryHeap<(Reverse<u64>, usize)> = BinaryHeap::new();
         let mut queue: VecDeque<(usize, f64)> = VecDeque::new();
-        let (mut time, mut number, mut polled) = (0.0, 0, 0.0);
+        let (mut time, mut number, mut polled, mut batch) = (0.0, 0, 0.0, 0);
         while time < self.until_s {
             let burst = match self.cause {
                 Cause::Burst { times } if self.is_on(time) => times,
@@ -145,6 +147,14 @@ impl World {
                     number += 1;
                     ends.push(self.call(&mut made, &mut rng, number, service, (arrived, free)));
                 }
+            }
+            if let Cause::Batch { calls, hold_s } = self.cause
+                && batch < calls
+                && time >= self.onset_s + batch as f64
+            {
+                (batch, number) = (batch + 1, number + 1);
+                let hold_s = hold_s * rng.random_range(0.9..1.1);
+                ends.push(self.log_call(&mut made, number, 0, (time, time), hold_s));
             }
             while polled < time {
                 let held = ends.len();
@@ -211,7 +221,7 @@ impl World {
         hold_s.min(self.timeout_s)
     }
 
-    /// Writes down a call that arrived and got its slot; returns its end and its service.
+    /// Makes a call that arrived and got its slot; returns its end and its service.
     fn call(
         &self,
         made: &mut Made,
@@ -221,6 +231,18 @@ impl World {
         (arrived, at): (f64, f64),
     ) -> (Reverse<u64>, usize) {
         let hold_s = self.hold_s(rng, number, &mut service, at);
+        self.log_call(made, number, service, (arrived, at), hold_s)
+    }
+
+    /// Writes a call down.
+    fn log_call(
+        &self,
+        made: &mut Made,
+        number: u64,
+        service: usize,
+        (arrived, at): (f64, f64),
+        hold_s: f64,
+    ) -> (Reverse<u64>, usize) {
         let (id, name) = (format!("c{number}"), format!("s{service:02}"));
         if self.log == Log::Starts {
             made.statements.push(statement(at, at, "start", vec![id.clone(), name.clone()]));
