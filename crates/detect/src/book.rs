@@ -21,9 +21,12 @@ pub const INCIDENTS_MAX: usize = 256;
 const HOLD_S: i64 = 60;
 
 /// It is news when an owner holds so many times what was said and this many units more, or when
-/// so many times as many others wait, or for so much longer in all and by this many seconds.
+/// so many times as many others wait.
 const MUCH_MORE: f64 = 2.0;
 const MORE_UNITS: u64 = 6;
+/// Or when they have waited so many times as long in all, and by so many seconds: while nobody is
+/// served the sum grows with the square of time, so that this is a trouble twice as old.
+const WAITED_MORE: f64 = 4.0;
 const MORE_WAIT_S: f64 = 60.0;
 
 /// The most resolved incidents that are remembered to damp their return.
@@ -93,6 +96,8 @@ pub(crate) struct Rules<'a> {
     pub pipeline: &'a str,
     /// The least time between two updates that only refine what was said.
     pub pause_s: i64,
+    /// The same for how many others wait, and how long.
+    pub cost_pause_s: i64,
     /// A return within this time after the end doubles the hold; the hold never exceeds it.
     pub grace_s: i64,
 }
@@ -171,6 +176,7 @@ impl Book {
                 .any(|testimony| testimony.witness == *witness && testimony.ended.is_none())
         })
         .or_else(|| of(&|incident| incident.last.finding.owner == *owner))
+        .or_else(|| of(&|incident| is_culprit(&incident.last.finding, owner)))
         .or_else(|| {
             of(&|incident| {
                 !is_narrow(witness)
@@ -222,7 +228,7 @@ impl Book {
             severity_peak: finding.severity,
             headline: sentence::headline(&finding, second),
             advice: sentence::advice(&finding),
-            proof: proof::proof(incident, &finding, second),
+            proof: proof::proof(incident, &finding, second, None),
             finding: finding.clone(),
         };
         self.incidents.push(Incident {
@@ -349,7 +355,8 @@ impl Incident {
     /// What in `finding` matters to somebody who was told `self.last`, the most important first.
     fn news(&self, rules: &Rules<'_>, second: Second, finding: &Finding) -> Option<Reason> {
         let told = &self.last.finding;
-        if told.kind != finding.kind && finding.kind == Kind::RefusalAtLimit {
+        let is_told = told.kind == Kind::RefusalAtLimit || told.refused > 0;
+        if !is_told && finding.kind == Kind::RefusalAtLimit {
             return Some(Reason::RefusalsBegan);
         }
         if finding.kind == Kind::HeldOpen && told.refused == 0 && finding.refused > 0 {
@@ -382,7 +389,9 @@ impl Incident {
         {
             return Some(Reason::LimitLearned);
         }
-        if has_paused && costs_much_more(told, finding) {
+        let others_pay = second.since(self.last.as_of) >= rules.cost_pause_s
+            && others_wait_much_more(told, finding);
+        if others_pay || (has_paused && holds_much_more(told, finding)) {
             return Some(Reason::CostGrown);
         }
         let has_moved = finding
@@ -401,7 +410,7 @@ impl Incident {
         } else {
             self.last.headline = sentence::headline(&self.last.finding, second);
             self.last.advice = sentence::advice(&self.last.finding);
-            self.last.proof = proof::proof(self.last.incident, &self.last.finding, second);
+            self.last.proof = proof::proof(self.last.incident, &self.last.finding, second, None);
         }
         self.last.clone()
     }
@@ -438,17 +447,29 @@ fn culprits_level(finding: &Finding) -> u64 {
     finding.owner_level.unwrap_or(0) + further.map(|culprit| culprit.held).sum::<u64>()
 }
 
-/// Whether a reader of `told` would think it much smaller than `finding` says.
-fn costs_much_more(told: &Finding, finding: &Finding) -> bool {
-    if told.kind != Kind::HeldOpen || finding.kind != Kind::HeldOpen {
+/// Whether a reader of `told` would think the culprits' part much smaller than `finding` says.
+fn holds_much_more(told: &Finding, finding: &Finding) -> bool {
+    let (before, now) = (culprits_level(told), culprits_level(finding));
+    let are_both = told.kind == Kind::HeldOpen && finding.kind == Kind::HeldOpen;
+    are_both && now >= before + MORE_UNITS && now as f64 >= MUCH_MORE * before as f64
+}
+
+/// The same of what it costs others.
+fn others_wait_much_more(told: &Finding, finding: &Finding) -> bool {
+    let ((before, before_s), (now, now_s)) = (cost(told), cost(finding));
+    (now > before && now as f64 >= MUCH_MORE * before as f64)
+        || (now_s >= before_s + MORE_WAIT_S && now_s >= WAITED_MORE * before_s)
+}
+
+/// Whether `owner` is one of several culprits that `told` names.
+fn is_culprit(told: &Finding, owner: &Owner) -> bool {
+    let (Owner::Holder { dimension, value }, Owner::Holder { dimension: of, .. }) =
+        (owner, &told.owner)
+    else {
         return false;
-    }
-    let is_much = |before: f64, now: f64| now >= MUCH_MORE * before;
-    let (level_before, level) = (culprits_level(told), culprits_level(finding));
-    let ((victims_before, waited_before_s), (victims, waited_s)) = (cost(told), cost(finding));
-    (level >= level_before + MORE_UNITS && is_much(level_before as f64, level as f64))
-        || (victims > victims_before && is_much(victims_before as f64, victims as f64))
-        || (waited_s >= waited_before_s + MORE_WAIT_S && is_much(waited_before_s, waited_s))
+    };
+    let mut further = held_open(told).into_iter().flat_map(|detail| &detail.further);
+    dimension == of && further.any(|culprit| culprit.value == *value)
 }
 
 /// Whether a culprit is named who was not named before.
@@ -483,7 +504,8 @@ mod tests {
 
     use super::*;
 
-    const RULES: Rules<'_> = Rules { pipeline: "p", pause_s: 180, grace_s: 1_800 };
+    const RULES: Rules<'_> =
+        Rules { pipeline: "p", pause_s: 180, cost_pause_s: 20, grace_s: 1_800 };
 
     fn issuer() -> Owner {
         Owner::Holder { dimension: Dimension::ServiceName, value: "issuer".to_owned() }
@@ -675,7 +697,7 @@ mod tests {
         let expected = [
             "0 1.1 completions_missing",
             "5 1.2 others_wait",
-            "185 1.3 cost_grown",
+            "25 1.3 cost_grown",
             "270 1.4 hold_times_usual",
         ];
         let told = check(300, verdicts, &expected);

@@ -241,6 +241,11 @@ impl Track {
         self.recent.since(now.0, seconds)
     }
 
+    /// How many units it usually holds, by Little's law.
+    pub fn usual_held(&self) -> f64 {
+        self.usual.rate_per_s() * self.usual.hold_s()
+    }
+
     /// How many of its calls would be open now if they took as long as `usual`.
     pub fn expected_open(&self, now: Second, usual: &Usual) -> f64 {
         let mut expected = 0.0;
@@ -254,6 +259,11 @@ impl Track {
         }
         expected
     }
+}
+
+/// Whether a level is hardly above the expected one.
+pub fn is_usual(held: u64, expected: f64) -> bool {
+    (held as f64) < expected * 1.2 + 2.0
 }
 
 /// The calls of one resource.

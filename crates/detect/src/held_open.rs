@@ -2,15 +2,13 @@
 //!
 //! What both detectors of it share. `docs/detectors.md`, "Held open".
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use plimsoll_model::detail::{self, HeldOpen};
-use plimsoll_model::{
-    Detail, Dimension, Finding, Interval, Kind, Owner, Reason, Second, Severity, Time,
-};
+use plimsoll_model::{Detail, Dimension, Finding, Kind, Owner, Reason, Second, Severity};
 use serde::{Deserialize, Serialize};
 
-use crate::calls::Calls;
+use crate::account::{Account, FLOW_S};
+use crate::calls::{Calls, is_usual};
 use crate::detector::Verdict;
 use crate::view::{HolderLevel, ResourceView, Told};
 
@@ -32,6 +30,8 @@ pub struct HeldOpenSettings {
     pub ticket_share: f64,
     /// When everybody is slower, only this much of the limit in use is a page.
     pub relentless: f64,
+    /// That others wait, or wait much longer, is told again after so many seconds at the earliest.
+    pub cost_pause_s: u32,
 }
 
 impl Default for HeldOpenSettings {
@@ -44,6 +44,7 @@ impl Default for HeldOpenSettings {
             page_share: 0.25,
             ticket_share: 0.1,
             relentless: 0.9,
+            cost_pause_s: 20,
         }
     }
 }
@@ -64,8 +65,6 @@ const TICKET_S: i64 = 30;
 const NOBODY_S: i64 = 60;
 /// After so long the new hold time is the usual one.
 const NEW_NORMAL_S: i64 = 1_800;
-/// The flow of calls is measured over so many seconds.
-pub(crate) const FLOW_S: i64 = 10;
 
 /// The dimensions that can name an owner, the most telling first.
 const DIMENSIONS: [Dimension; 8] = [
@@ -80,7 +79,7 @@ const DIMENSIONS: [Dimension; 8] = [
 ];
 
 /// One holder's part: what was observed, and what is expected of calls that take their usual time.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Part {
     /// Observed.
     pub observed: f64,
@@ -135,14 +134,17 @@ pub fn distance(observed: f64, expected: f64) -> f64 {
 /// Somebody whose excess it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Culprit {
-    dimension: Dimension,
-    value: String,
-    /// In units.
-    excess: f64,
+    /// What it is.
+    pub dimension: Dimension,
+    /// Which.
+    pub value: String,
+    /// Its units.
+    pub part: Part,
 }
 
 impl Culprit {
-    fn is(&self, level: &HolderLevel) -> bool {
+    /// Whether the holder is it, or a part of it.
+    pub fn is(&self, level: &HolderLevel) -> bool {
         level.holder.get(self.dimension) == Some(self.value.as_str())
     }
 
@@ -156,8 +158,8 @@ impl Culprit {
 pub struct Found {
     /// The culprits, the largest first; none if everybody is slower.
     pub culprits: Vec<Culprit>,
-    /// Their excess, or everybody's, in units.
-    pub excess: f64,
+    /// Their units, or everybody's.
+    pub part: Part,
     /// Whether there is anybody to name.
     pub names: bool,
 }
@@ -201,11 +203,7 @@ pub fn judge(
     if let Some((_, found)) = best {
         return Some(found);
     }
-    total.is_evident(settings).then(|| Found {
-        culprits: Vec::new(),
-        excess: total.excess(),
-        names,
-    })
+    total.is_evident(settings).then(|| Found { culprits: Vec::new(), part: total, names })
 }
 
 /// The few values whose excess is that of all, while the others' is not.
@@ -225,7 +223,7 @@ fn culprits(
             break;
         }
         sum.add(part);
-        named.push(Culprit { dimension, value: value.to_owned(), excess: part.excess() });
+        named.push(Culprit { dimension, value: value.to_owned(), part });
     }
     let others = Part {
         observed: total.observed - sum.observed,
@@ -235,7 +233,7 @@ fn culprits(
     let share = sum.excess() / total.excess();
     let stands_out = others.growth() <= OTHERS * sum.growth();
     (!named.is_empty() && share >= COVERED && stands_out && sum.excess() >= excess_min).then(|| {
-        let found = Found { culprits: named, excess: sum.excess(), names: true };
+        let found = Found { culprits: named, part: sum, names: true };
         (share.min(1.0), found)
     })
 }
@@ -250,12 +248,27 @@ pub struct Spell {
     told: bool,
     /// The level when it was told.
     level: u64,
+    /// What this tick's finding is made of.
+    #[serde(skip)]
+    account: Option<Account>,
+    /// What the newest finding was made of, also when it is over: the end says what it cost.
+    newest: Option<Account>,
 }
 
 impl Spell {
     /// Whether something unusual is going on, so that waits are nobody's usual ones.
     pub fn is_on(&self) -> bool {
         self.since.is_some()
+    }
+
+    /// What this tick's finding is made of, if there is one.
+    pub fn account(&self) -> Option<&Account> {
+        self.account.as_ref()
+    }
+
+    /// What the newest finding was made of, however long ago.
+    pub fn newest(&self) -> Option<&Account> {
+        self.newest.as_ref()
     }
 
     /// Whether the calls of a holder are not its usual ones.
@@ -275,19 +288,27 @@ impl Spell {
         calls: &Calls,
         found: Option<Found>,
     ) -> Verdict {
+        self.account = None;
         match found {
             Some(found) => self.see(now, found),
             None if self.since.is_none() => return Verdict::Quiet,
             // No line tells of a call that still hangs, but the level does.
             None if self.told
                 && view.told == Told::EndedCalls
+                && view.held > 0
+                && !is_usual(view.held, calls.all.usual_held())
                 && 5 * view.held >= 4 * self.level =>
             {
                 self.seen = now;
             }
             None if now.since(self.seen) >= OVER_S => {
-                let told = std::mem::take(self).told;
-                return if told { Verdict::Ended(Reason::HoldTimesUsual) } else { Verdict::Quiet };
+                let over = std::mem::take(self);
+                self.newest = over.newest;
+                return if over.told {
+                    Verdict::Ended(Reason::HoldTimesUsual)
+                } else {
+                    Verdict::Quiet
+                };
             }
             None => {}
         }
@@ -299,7 +320,10 @@ impl Spell {
             None if !self.told => Verdict::Quiet,
             severity => {
                 let severity = severity.unwrap_or(Severity::Ticket).min(settings.severity);
-                let finding = finding(now, since, view, calls, found, severity);
+                let account = Account::new(now, view, calls, found);
+                let finding = finding(since, view, found, &account, severity);
+                self.newest = Some(account.clone());
+                self.account = Some(account);
                 if !self.told {
                     (self.told, self.level) = (true, view.held);
                 }
@@ -318,7 +342,8 @@ impl Spell {
             match place {
                 // Two of a size do not take turns.
                 Some(place)
-                    if found.culprits[0].excess < CLEARLY * found.culprits[place].excess =>
+                    if found.culprits[0].part.excess()
+                        < CLEARLY * found.culprits[place].part.excess() =>
                 {
                     found.culprits[..=place].rotate_right(1);
                 }
@@ -332,6 +357,39 @@ impl Spell {
     }
 }
 
+/// The account of an owner whose units grow because it calls more often: by Little's law most of
+/// what it holds beyond its usual level is what so many calls usually hold.
+pub fn load(
+    settings: &HeldOpenSettings,
+    now: Second,
+    view: &ResourceView<'_>,
+    calls: &Calls,
+    owner: &Owner,
+) -> Option<Account> {
+    let Owner::Holder { dimension, value } = owner else { return None };
+    if view.told != Told::Calls || !calls.is_known() {
+        return None;
+    }
+    let mut part = Part::default();
+    let culprit = Culprit { dimension: *dimension, value: value.clone(), part };
+    let (mut began, mut usual_rate, mut usual_held) = (0, 0.0, 0.0);
+    for (holder, (level, track)) in view.holders.iter().zip(calls.tracks()).enumerate() {
+        if culprit.is(level) {
+            let expected = track.expected_open(now, &calls.usual(holder));
+            part.add(Part::counted(level.held as f64, expected));
+            began += track.since(now, FLOW_S).began;
+            usual_rate += track.usual.rate_per_s();
+            usual_held += track.usual_held();
+        }
+    }
+    let flow = Part::counted(began as f64, usual_rate * FLOW_S as f64);
+    let is_load = 2.0 * (part.expected - usual_held) >= part.observed - usual_held;
+    (flow.is_evident(settings) && is_load).then(|| {
+        let found = Found { culprits: vec![Culprit { part, ..culprit }], part, names: true };
+        Account::new(now, view, calls, &found)
+    })
+}
+
 /// What an excess leads to.
 fn severity(
     settings: &HeldOpenSettings,
@@ -343,8 +401,9 @@ fn severity(
         return (lasts_s >= TICKET_S).then_some(Severity::Ticket);
     };
     let (usable, held) = (usable as f64, view.held as f64);
-    let room = (usable - held + found.excess).clamp(1.0, usable);
-    let share = found.excess / room;
+    let excess = found.part.excess();
+    let room = (usable - held + excess).clamp(1.0, usable);
+    let share = excess / room;
     let is_named = !found.culprits.is_empty();
     let is_near = is_named || held >= settings.relentless * usable;
     if share >= settings.page_share && is_near {
@@ -354,68 +413,14 @@ fn severity(
     (share >= settings.ticket_share && lasts_s >= enough_s).then_some(Severity::Ticket)
 }
 
+/// The finding that says `account`.
 fn finding(
-    now: Second,
     since: Second,
     view: &ResourceView<'_>,
-    calls: &Calls,
     found: &Found,
+    account: &Account,
     severity: Severity,
 ) -> Finding {
-    let (mut began, mut ended, mut age_us) = (0, 0, 0);
-    let (mut usual_rate, mut usual_held) = (0.0, 0.0);
-    let (mut victims, mut waited_us) = (BTreeSet::new(), 0);
-    // Of each culprit what it holds and usually holds; of everybody if nobody is to blame.
-    let mut shares = vec![(0, 0.0); found.culprits.len().max(1)];
-    let dimension = found.culprits.first().map_or(Dimension::Tenant, |first| first.dimension);
-    for (level, track) in view.holders.iter().zip(calls.tracks()) {
-        let place = match found.culprits.is_empty() {
-            true => Some(0),
-            false => found.culprits.iter().position(|culprit| culprit.is(level)),
-        };
-        if let Some(place) = place {
-            let flow = track.since(now, FLOW_S);
-            began += flow.began;
-            ended += flow.ended;
-            age_us += flow.age_us;
-            usual_rate += track.usual.rate_per_s();
-            let usual = track.usual.rate_per_s() * track.usual.hold_s();
-            usual_held += usual;
-            shares[place].0 += level.held;
-            shares[place].1 += usual;
-        }
-        let (calm_waits, calm_us, calm_refusals) = track.calm;
-        let waits = level.waited - calm_waits + level.refused - calm_refusals;
-        if waits > 0 && (place.is_none() || found.culprits.is_empty()) {
-            victims.insert(level.holder.get(dimension).unwrap_or_default());
-            waited_us += level.waited_us - calm_us;
-        }
-    }
-    let estimated = view.told == Told::EndedCalls;
-    if estimated {
-        // No row tells who holds what: the excess comes on top of what is usual.
-        let excess = |place: usize| found.culprits.get(place).map_or(found.excess, |c| c.excess);
-        let mut left = view.held;
-        for (place, (held, usual)) in shares.iter_mut().enumerate() {
-            *held = ((*usual + excess(place)).round() as u64).min(left);
-            left -= *held;
-        }
-    }
-    let held: u64 = shares.iter().map(|(held, _)| held).sum();
-    let flow = |calls: u64| calls as f64 / FLOW_S as f64;
-    let (arrivals, grows) = match estimated {
-        true => (usual_rate, usual_rate),
-        false => (flow(began), flow(began) - flow(ended)),
-    };
-    // Little's law counts what is open; those that ended may have taken longer still.
-    let ended_s = age_us as f64 / 1e6 / ended.max(1) as f64;
-    let hold_s = (held as f64 / arrivals.max(0.1)).max(ended_s);
-    let of_share = |(culprit, share): (&Culprit, &(u64, f64))| detail::Culprit {
-        value: culprit.value.clone(),
-        held: share.0,
-        held_before: share.1.round() as u64,
-    };
-    let further = found.culprits.iter().zip(&shares).skip(1).map(of_share).collect();
     let owner = match (found.culprits.first(), found.names) {
         (Some(Culprit { dimension, value, .. }), _) => {
             Owner::Holder { dimension: *dimension, value: value.clone() }
@@ -423,6 +428,7 @@ fn finding(
         (None, true) => Owner::Nobody,
         (None, false) => Owner::Unknown,
     };
+    let (owner_level, owner_level_before) = account.owner_levels();
     Finding {
         kind: Kind::HeldOpen,
         resource: view.name.to_owned(),
@@ -432,38 +438,13 @@ fn finding(
         since,
         level: view.held,
         usable: view.usable,
-        owner_level: Some(shares[0].0),
-        owner_level_before: Some(shares[0].1.round() as u64),
+        owner_level: Some(owner_level),
+        owner_level_before: Some(owner_level_before),
         growth_per_minute: None,
-        exhaustion: exhaustion(now, view, found.excess, grows),
+        exhaustion: account.exhaustion,
         release: None,
         refused: 0,
         doubts: view.doubts.to_vec(),
-        detail: Some(Detail::HeldOpen(HeldOpen {
-            arrivals_per_s: arrivals,
-            arrivals_per_s_before: usual_rate,
-            hold_s,
-            hold_s_before: usual_held / usual_rate.max(1e-9),
-            unfinished: found.excess.round() as u64,
-            victims: victims.len() as u64,
-            victims_waited_s: waited_us as f64 / 1e6,
-            further,
-            estimated,
-        })),
+        detail: Some(Detail::HeldOpen(account.detail.clone())),
     }
-}
-
-/// When the free units are gone, if calls go on to hang at `rate` a second: both the calls seen
-/// and those to come are counts, so that the ratio of the two is log-normal to first order.
-fn exhaustion(now: Second, view: &ResourceView<'_>, excess: f64, rate: f64) -> Option<Interval> {
-    let free = view.usable?.checked_sub(view.held).filter(|free| *free > 0)? as f64;
-    if rate < 0.05 {
-        return None;
-    }
-    let spread = 1.2816 * (1.0 / free + 1.0 / excess.max(1.0)).sqrt();
-    let at = |factor: f64| {
-        let seconds = (free / rate * factor).min(1e9);
-        Time::from_micros(now.end().as_micros() + (seconds * 1e6) as i64)
-    };
-    Some(Interval { from: at((-spread).exp()), to: Some(at(spread.exp())) })
 }

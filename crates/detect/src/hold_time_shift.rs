@@ -6,7 +6,7 @@
 use plimsoll_model::Second;
 use serde::{Deserialize, Serialize};
 
-use crate::calls::{Calls, Track};
+use crate::calls::{Calls, Track, is_usual};
 use crate::detector::Verdict;
 use crate::held_open::{Found, HeldOpenSettings, Part, Spell, judge};
 use crate::view::{ResourceView, Told};
@@ -38,9 +38,9 @@ impl HoldTimeShift {
         // What is over by now is not told, however long ago a span reaches.
         let expected = match view.told {
             Told::Calls => calls.all.expected_open(now, &calls.all.usual),
-            _ => calls.all.usual.rate_per_s() * calls.all.usual.hold_s(),
+            _ => calls.all.usual_held(),
         };
-        let is_over = view.held > 0 && (view.held as f64) < expected * 1.2 + 2.0;
+        let is_over = view.held > 0 && is_usual(view.held, expected);
         let mut spans = SPANS_S.into_iter().filter(|_| !is_over);
         let found = spans.find_map(|span_s| shift(settings, now, span_s, view, calls));
         self.spell.step(settings, now, view, calls, found)

@@ -14,7 +14,7 @@ use crate::panes::Proof;
 use crate::settings::{ResourceConfig, Settings, Unit};
 use crate::suite::Suite;
 use crate::view::LifeMark;
-use crate::{Error, saved};
+use crate::{Error, proof, saved};
 
 /// The most resources that a pipeline may have. Rows of others are counted, not judged.
 pub const RESOURCES_MAX: usize = 256;
@@ -238,10 +238,19 @@ impl Judge {
         let view = ledger.view(&self.configs[place], second);
         let verdicts = suite.step(&self.settings, second, &view, ledger.refused());
         let rules = rules(&self.settings);
-        for transition in self.state.book.step(&rules, second, view.name, verdicts) {
+        for mut transition in self.state.book.step(&rules, second, view.name, verdicts) {
             let proof = self.state.proofs.entry(transition.incident).or_default();
+            let paid = suite.paid(&transition);
+            if !paid.is_empty() {
+                let said_at = proof.told_at();
+                let finding = &transition.finding;
+                transition.proof =
+                    proof::proof(transition.incident, finding, said_at, Some(second));
+                step.evidence.samples.extend(paid);
+            }
             step.evidence.panes.extend(ledger.evidence(proof, &transition));
             step.evidence.sessions.extend(ledger.open_sessions(proof, &transition));
+            step.evidence.samples.extend(suite.evidence(&transition));
             if transition.change == Change::Resolved {
                 self.state.proofs.remove(&transition.incident);
             }
@@ -304,7 +313,10 @@ impl Judge {
 /// What the book goes by.
 fn rules(settings: &Settings) -> Rules<'_> {
     let grace_s = i64::try_from(settings.response_time.as_secs()).unwrap_or(i64::MAX);
-    Rules { pipeline: &settings.pipeline, pause_s: settings.pause_seconds(), grace_s }
+    let pause_s = settings.pause_seconds();
+    let held_open = settings.detectors.held_open.on();
+    let cost_pause_s = held_open.map_or(pause_s, |held_open| held_open.cost_pause_s.into());
+    Rules { pipeline: &settings.pipeline, pause_s, cost_pause_s, grace_s }
 }
 
 /// What one resource holds now.

@@ -45,6 +45,7 @@
 //! assert_eq!(step.transitions[0].reason, Reason::LimitRefused);
 //! ```
 
+pub mod account;
 pub mod blame;
 pub mod calls;
 pub mod candidates;

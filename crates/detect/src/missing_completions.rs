@@ -9,16 +9,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::calls::{Calls, Track};
 use crate::detector::Verdict;
-use crate::held_open::{Found, HeldOpenSettings, Part, Spell, judge};
+use crate::held_open::{Found, HeldOpenSettings, Part, Spell, distance, judge};
 use crate::view::{ResourceView, Told};
 
 /// Over so many seconds the ends of calls are looked for, where their beginnings are not logged.
-const SPANS_S: [i64; 5] = [3, 6, 12, 24, 48];
+const SPANS_S: [i64; 9] = [3, 6, 12, 24, 48, 96, 192, 384, 768];
 /// A smaller rise of the count is not looked at.
 const RISE_MIN: f64 = 3.0;
 /// Ends are missing from so many standard deviations below the usual on: with many holders some
 /// end less by chance at any time, and their sum would exceed any rise.
 const CHANCE: f64 = 4.0;
+/// What the calls that end hold is measured over so many of their usual times, at least.
+const HOLDS: f64 = 4.0;
 /// What is missing may be so many of its standard deviations less than the rise.
 const RISE_CHANCE: f64 = 2.0;
 
@@ -94,15 +96,28 @@ fn never_ended(
     for span_s in SPANS_S {
         let Some(before) = levels.iter().rev().nth(span_s as usize) else { break };
         let rise = view.held.saturating_sub(*before) as f64;
-        let known = most.as_ref().map_or(0.0, |found| found.excess);
+        let known = most.as_ref().map_or(0.0, |found| found.part.excess());
         if rise < RISE_MIN || rise <= known {
             continue;
         }
         let parts = explained(now, span_s, rise, calls);
         let found = parts.and_then(|parts| judge(settings, view, &parts));
-        most = found.filter(|found| found.excess > known).or(most);
+        most = found.filter(|found| found.part.excess() > known).or(most);
     }
-    most
+    most.filter(|_| distance(view.held as f64, explicable(now, calls)) >= settings.evidence)
+}
+
+/// How many units calls usually hold, or those that end as often as lately, the larger number. A
+/// level that is not evidently above it has risen by chance, or come back after a pause, and
+/// whoever's ends are missing has only stopped calling.
+fn explicable(now: Second, calls: &Calls) -> f64 {
+    let window_s = SPANS_S[0].max((HOLDS * calls.all.usual.hold_s()).ceil() as i64);
+    let tracks = calls.tracks().iter().enumerate();
+    let held_s = tracks.map(|(holder, track)| match track.since(now, window_s).ended {
+        0 => 0.0,
+        ended => ended as f64 * calls.usual(holder).hold_s(),
+    });
+    calls.all.usual_held().max(held_s.sum::<f64>() / window_s as f64)
 }
 
 /// The parts of holders in a rise of the count within a span; `None` if what is missing does not

@@ -88,7 +88,9 @@ pub(crate) struct Proof {
     named: Vec<u32>,
     /// Its newest pane.
     through: Option<Second>,
-    /// What it said of that pane, which was not over.
+    /// The tick at which it was told of that pane, which was not over.
+    told_at: Second,
+    /// What it said of that pane.
     told: BTreeMap<u32, Count>,
     /// The open calls that it was told of: when each began, its key, its holder.
     pub open: BTreeSet<(Time, u128, u32)>,
@@ -146,7 +148,8 @@ impl Panes {
     ///
     /// The first pane has a row for every holder that holds something, later ones for those that
     /// changed: the newest row of each holder says what it holds. What changed in a pane after
-    /// the incident was told of it is counted in the next.
+    /// the incident was told of it is counted in the next, which begins in the tick after if the
+    /// pane is not over yet: what was told stays true of the moment at which it was told.
     pub fn evidence(
         &self,
         proof: &mut Proof,
@@ -155,28 +158,31 @@ impl Panes {
         held: u64,
     ) -> Vec<evidence::Pane> {
         let finding = &transition.finding;
-        let Some(open) = self.open_pane(levels, held) else { return Vec::new() };
-        if proof.through == Some(open.start) {
-            return Vec::new();
-        }
+        let Some(mut open) = self.open_pane(levels, held) else { return Vec::new() };
+        let (opened_at, through) = (open.start, proof.through);
         let begin = match proof.through {
             Some(through) => Second(through.0 + PANE_SECONDS),
             None => pane_of(Second(finding.since.0 - LEAD_S)),
         };
-        let told_to = proof.through;
-        let partial = self.panes.iter().find(|pane| Some(pane.start) == told_to);
+        let told = std::mem::take(&mut proof.told);
+        proof.told = open.counts.iter().copied().collect();
+        let left = |(holder, count): (u32, Count)| {
+            let told = told.get(&holder).copied().unwrap_or_default();
+            Some((holder, count.minus(told))).filter(|(_, count)| *count != Count::default())
+        };
         let mut carry: BTreeMap<u32, Count> = BTreeMap::new();
-        for (holder, count) in partial.map(|pane| pane.counts.as_slice()).unwrap_or_default() {
-            let told = proof.told.get(holder).copied().unwrap_or_default();
-            carry.insert(*holder, count.minus(told));
+        if through == Some(opened_at) {
+            open.start = Second(proof.told_at.0 + 1);
+            open.counts = open.counts.into_iter().filter_map(left).collect();
+        } else if let Some(pane) = self.panes.iter().find(|pane| Some(pane.start) == through) {
+            carry = pane.counts.iter().copied().filter_map(left).collect();
         }
         proof.name_largest(levels);
-        proof.through = Some(open.start);
-        proof.told = open.counts.iter().copied().collect();
+        (proof.through, proof.told_at) = (Some(opened_at), transition.as_of);
         let new = self.panes.iter().filter(|pane| pane.start >= begin);
         let panes: Vec<&Pane> = new.chain([&open]).collect();
         let mut writer = Writer::new(proof, transition, levels, &panes);
-        writer.continues = told_to.is_some();
+        writer.continues = through.is_some();
         for pane in panes {
             writer.write(pane, std::mem::take(&mut carry));
         }
@@ -186,6 +192,11 @@ impl Panes {
 }
 
 impl Proof {
+    /// The tick of the newest transition that was proven.
+    pub fn told_at(&self) -> Second {
+        self.told_at
+    }
+
     /// Tells the largest holders apart from now on. A holder without a name never is: its rows
     /// are those of the rest.
     fn name_largest(&mut self, levels: &[HolderLevel]) {

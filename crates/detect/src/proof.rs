@@ -4,13 +4,21 @@
 //! and the times `since` and `as_of`; of none of the numbers that it proves. It keeps to what DataFusion and ClickHouse
 //! understand alike. `docs/sql.md`, "The proof of an incident", says how exact each number is.
 
+mod held_open;
+
 use plimsoll_model::{Detail, Dimension, Finding, IncidentId, Kind, Owner, Second};
 
-/// The proof of `finding`, as incident `incident` told it at `as_of`.
-pub(crate) fn proof(incident: IncidentId, finding: &Finding, as_of: Second) -> String {
+/// The proof of `finding`, as incident `incident` told it at `as_of`; what it cost others was told
+/// at `paid_at`, if that is another time.
+pub(crate) fn proof(
+    incident: IncidentId,
+    finding: &Finding,
+    as_of: Second,
+    paid_at: Option<Second>,
+) -> String {
     match finding.kind {
         Kind::GrowthToLimit | Kind::RefusalAtLimit | Kind::HeldOpen => {
-            panes(incident, finding, as_of)
+            panes(incident, finding, as_of, paid_at.unwrap_or(as_of))
         }
         Kind::GrowthWithinLife => within(incident, finding, as_of),
         Kind::GrowthAcrossLives => across(incident, finding, as_of),
@@ -24,7 +32,7 @@ pub(crate) fn proof(incident: IncidentId, finding: &Finding, as_of: Second) -> S
 /// holder's row before, summed over holders and panes, is the level at each pane. The growth is the
 /// slope of the least-squares line through that step function, by its integrals: between two
 /// panes at a and b seconds the level is constant.
-fn panes(incident: IncidentId, finding: &Finding, as_of: Second) -> String {
+fn panes(incident: IncidentId, finding: &Finding, as_of: Second, paid_at: Second) -> String {
     let owner = match &finding.owner {
         Owner::Holder { dimension, value } => Some(is_owner(*dimension, value)),
         Owner::Nobody | Owner::Unknown => None,
@@ -34,10 +42,13 @@ fn panes(incident: IncidentId, finding: &Finding, as_of: Second) -> String {
     let is_growth = finding.kind == Kind::GrowthToLimit;
     let is_refusal = finding.kind == Kind::RefusalAtLimit;
     let since = moment(Second(finding.since.0 - finding.since.0.rem_euclid(10)));
-    let mut columns = vec!["MAX(CASE WHEN place = 1 THEN held_units END) AS level".to_owned()];
+    let mut columns = vec![format!("{LEVEL} AS level")];
     // No row says who holds what as long as only ended calls are logged.
-    let is_estimate = matches!(&finding.detail, Some(Detail::HeldOpen(detail)) if detail.estimated);
-    if owner.is_some() && !is_estimate {
+    let calls = match &finding.detail {
+        Some(Detail::HeldOpen(detail)) => Some(detail),
+        _ => None,
+    };
+    if owner.is_some() && calls.is_none_or(|calls| !calls.estimated) {
         columns.push("MAX(CASE WHEN place = 1 THEN owned END) AS owner_level".to_owned());
         columns.push(match is_refusal {
             // What it held when the first was refused.
@@ -46,9 +57,10 @@ fn panes(incident: IncidentId, finding: &Finding, as_of: Second) -> String {
                 .to_owned(),
             false => format!("ROUND({MEAN_BEFORE}) AS owner_level_before"),
         });
-        if finding.kind == Kind::HeldOpen {
-            columns.push("MAX(open_calls) AS open_calls".to_owned());
-        }
+    }
+    if let Some(calls) = calls {
+        let has_calls = owner.is_some() && finding.kind == Kind::HeldOpen;
+        columns.extend(held_open::columns(calls, has_calls));
     }
     columns.push("SUM(CASE WHEN since = 1 THEN refusals ELSE 0 END) AS refused".to_owned());
     if is_growth {
@@ -62,20 +74,9 @@ fn panes(incident: IncidentId, finding: &Finding, as_of: Second) -> String {
         (Kind::RefusalAtLimit, None) => "CASE WHEN is_owner = 1 THEN refused ELSE 0 END",
         _ => "refused",
     };
-    // The owner's calls that were open at the end of the tick, if single calls are known.
-    let (calls, source) = match (finding.kind, owner.is_some()) {
-        (Kind::HeldOpen, true) => {
-            let after = moment(Second(as_of.0 + 1));
-            let calls = format!(
-                ", calls AS (
-  SELECT NULLIF(CAST(COUNT(*) AS DOUBLE), 0) AS open_calls FROM sessions
-  WHERE incident = '{incident}' AND {owned} AND started_at < '{after}'
-    AND (ended_at IS NULL OR ended_at >= '{after}')
-)"
-            );
-            (calls, "sums CROSS JOIN calls")
-        }
-        _ => (String::new(), "sums"),
+    let (tables, source) = match calls {
+        Some(calls) => held_open::tables(incident, calls, owned, (as_of, paid_at)),
+        None => (String::new(), "sums"),
     };
     let as_of = moment(as_of);
     let columns = columns.join(",\n  ");
@@ -108,7 +109,7 @@ fn panes(incident: IncidentId, finding: &Finding, as_of: Second) -> String {
     since * (b - a) AS t0, since * (b * b - a * a) / 2 AS t1,
     since * (b * b * b - a * a * a) / 3 AS t2
   FROM spans
-){calls}
+){tables}
 SELECT
   {columns}
 FROM {source}"
@@ -191,6 +192,9 @@ FROM measured CROSS JOIN ends"
     )
 }
 
+/// The level at the end of the newest pane.
+const LEVEL: &str = "MAX(CASE WHEN place = 1 THEN held_units END)";
+
 /// The owner's mean level in the panes before `since`.
 const MEAN_BEFORE: &str = "SUM(CASE WHEN since = 0 THEN owned * (b - a) END) / \
      NULLIF(SUM(CASE WHEN since = 0 THEN b - a END), 0)";
@@ -231,11 +235,25 @@ fn moment(second: Second) -> String {
 mod tests {
     use std::collections::BTreeSet;
 
+    use plimsoll_model::detail::{Culprit, HeldOpen};
     use plimsoll_model::{Interval, Severity, Time};
 
     use super::*;
 
+    fn calls(estimated: bool) -> HeldOpen {
+        let culprit = |value: &str| Culprit { value: value.to_owned(), held: 5, held_before: 1 };
+        HeldOpen {
+            arrivals_per_s: 9.8,
+            victims: 51,
+            victims_waited_s: 340.0,
+            further: vec![culprit("batch")],
+            estimated,
+            ..HeldOpen::default()
+        }
+    }
+
     fn finding(kind: Kind, owner: Owner) -> Finding {
+        let is_held_open = kind == Kind::HeldOpen;
         Finding {
             kind,
             resource: "orders-db".to_owned(),
@@ -252,7 +270,7 @@ mod tests {
             release: None,
             refused: 7_012,
             doubts: vec!["ledger 7180, polled 7210".to_owned()],
-            detail: None,
+            detail: is_held_open.then(|| Detail::HeldOpen(calls(false))),
         }
     }
 
@@ -261,7 +279,7 @@ mod tests {
     }
 
     fn text(finding: &Finding) -> String {
-        proof(IncidentId(7), finding, Second(1_710_256_200))
+        proof(IncidentId(7), finding, Second(1_710_256_200), None)
     }
 
     #[test]
@@ -280,6 +298,22 @@ mod tests {
                 ..told.clone()
             };
             assert_eq!(text(&told), text(&other), "{kind:?}");
+        }
+        for estimated in [false, true] {
+            let told = |calls| Finding {
+                detail: Some(Detail::HeldOpen(calls)),
+                ..finding(Kind::HeldOpen, issuer())
+            };
+            let other = HeldOpen {
+                arrivals_per_s: 1.0,
+                hold_s: 2.0,
+                unfinished: 3,
+                victims: 4,
+                victims_waited_s: 5.0,
+                further: vec![Culprit { value: "web".to_owned(), held: 6, held_before: 7 }],
+                ..calls(estimated)
+            };
+            assert_eq!(text(&told(calls(estimated))), text(&told(other)));
         }
     }
 
@@ -303,7 +337,7 @@ mod tests {
     fn evidence_is_all_that_it_reads() {
         check_read(Kind::GrowthToLimit, &["panes"]);
         check_read(Kind::RefusalAtLimit, &["panes"]);
-        check_read(Kind::HeldOpen, &["panes", "sessions"]);
+        check_read(Kind::HeldOpen, &["panes", "samples", "sessions"]);
         check_read(Kind::GrowthWithinLife, &["samples"]);
         check_read(Kind::GrowthAcrossLives, &["lives", "samples"]);
         check_read(Kind::NotBack, &["lives", "samples"]);

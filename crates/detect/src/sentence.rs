@@ -3,7 +3,7 @@
 use plimsoll_model::detail::{Culprit, HeldOpen};
 use plimsoll_model::{Detail, Dimension, Finding, Interval, Kind, Owner, Reason, Second, Time};
 
-use crate::held_open::FLOW_S;
+use crate::account::FLOW_S;
 use crate::lives::sentence as lives;
 
 /// One or two sentences about `finding` at the tick `as_of`.
@@ -56,7 +56,33 @@ fn growth(finding: &Finding, as_of: Second) -> String {
         (None, Some(_)) => "no time can be given yet".to_owned(),
         (None, None) => "no time can be given until a limit is seen".to_owned(),
     };
-    format!("{holding}{growing} since {since}; {rest}; {end}.")
+    let load = match load(finding) {
+        Some(load) => {
+            let more_often = load.arrivals_per_s / load.arrivals_per_s_before.max(0.1);
+            let cost = match load.victims {
+                0 => String::new(),
+                _ => format!("; {}", cost(&finding.owner, load)),
+            };
+            format!(
+                "; it is load: its calls come {more_often:.1} times as often as usual \
+                 ({:.1}/s, usually {:.1}/s) and last {} on average (usually {}){cost}",
+                load.arrivals_per_s,
+                load.arrivals_per_s_before,
+                length(load.hold_s),
+                length(load.hold_s_before),
+            )
+        }
+        None => String::new(),
+    };
+    format!("{holding}{growing} since {since}{load}; {rest}; {end}.")
+}
+
+/// What is said of calls that come more often, if that is why it grows.
+fn load(finding: &Finding) -> Option<&HeldOpen> {
+    match (finding.kind, &finding.detail) {
+        (Kind::GrowthToLimit, Some(Detail::HeldOpen(load))) => Some(load),
+        _ => None,
+    }
 }
 
 /// `tenant acme holds 61 % of 400 slots of gateway (normally 7 %); its rate is unchanged (9.8/s,
@@ -95,6 +121,8 @@ fn held_open(finding: &Finding, detail: &HeldOpen, as_of: Second) -> String {
     // Calls come at random: two in three of such counts lie within one deviation.
     let deviation = (before.max(now) / FLOW_S as f64).sqrt();
     let rate = match now - before {
+        // Of what only has ended nobody knows how often it begins.
+        _ if detail.estimated => format!("rate is usually {before:.1}/s"),
         change if change > 3.0 * deviation => {
             format!("rate has risen from {before:.1} to {now:.1}/s")
         }
@@ -232,6 +260,10 @@ pub(crate) fn advice(finding: &Finding) -> String {
                 "Find out why {} needs more than its own limit; other holders are not refused.",
                 name(&finding.owner)
             )
+        }
+        (owner @ Owner::Holder { .. }, _) if load(finding).is_some() => {
+            let name = name(owner);
+            format!("Throttle {name}, or raise the limit; find out why it calls more often.")
         }
         (Owner::Holder { .. }, Some(release)) => {
             let version = release.version.as_deref().unwrap_or("this one");
@@ -523,7 +555,7 @@ mod tests {
         check(
             hangs,
             "tenants acme, globex and initech hold about 40, 30 and 20 of 100 slots of gateway, \
-             90 % together (normally 10 %); their rate is unchanged (10.0/s), 80 calls last longer \
+             90 % together (normally 10 %); their rate is usually 10.0/s, 80 calls last longer \
              than usual since 15:09:35 (9.0 s on average, usually 500 ms); 5 are free.",
             "Throttle acme, globex and initech; their calls hang: look at what they wait for.",
         );

@@ -2,13 +2,16 @@
 //!
 //! A new one is a file of its own, a field here and a block in [`Suite::step`].
 
-use plimsoll_model::Second;
+use plimsoll_model::evidence::Sample;
+use plimsoll_model::{Change, Detail, Second, Transition};
 use serde::{Deserialize, Serialize};
 
+use crate::account::Account;
 use crate::book::Witness;
 use crate::calls::Calls;
 use crate::detector::Verdict;
 use crate::growth::Growth;
+use crate::held_open::load;
 use crate::hold_time_shift::HoldTimeShift;
 use crate::missing_completions::MissingCompletions;
 use crate::refusal::{Refusal, Refused};
@@ -23,6 +26,9 @@ pub(crate) struct Suite {
     calls: Calls,
     missing_completions: MissingCompletions,
     hold_time_shift: HoldTimeShift,
+    /// What load comes to in this tick, if growth is due to it.
+    #[serde(skip)]
+    load: Option<Account>,
 }
 
 impl Suite {
@@ -70,9 +76,15 @@ impl Suite {
         }
         if let Some(growth_settings) = settings.growth() {
             let growth = self.growth.get_or_insert_with(|| Growth::new(growth_settings));
-            let verdict = growth.step(second, view);
-            if let Verdict::Found(finding) = &verdict {
+            let mut verdict = growth.step(second, view);
+            self.load = None;
+            if let Verdict::Found(finding) = &mut verdict {
                 culprit.get_or_insert(finding.owner.clone());
+                if let Some(settings) = detectors.held_open.on() {
+                    self.load = load(settings, second, view, &self.calls, &finding.owner);
+                }
+                let load = self.load.as_ref().map(|load| Detail::HeldOpen(load.detail.clone()));
+                finding.detail = load.or_else(|| finding.detail.take());
             }
             verdicts.push((Witness::Growth, verdict));
         }
@@ -87,5 +99,34 @@ impl Suite {
             }
         }
         verdicts
+    }
+
+    /// The rows that prove what it cost others in all, which the end of an incident says; empty if
+    /// they are not known.
+    pub fn paid(&self, transition: &Transition) -> Vec<Sample> {
+        let Some(Detail::HeldOpen(detail)) = &transition.finding.detail else { return Vec::new() };
+        if transition.change != Change::Resolved {
+            return Vec::new();
+        }
+        let spells = [self.missing_completions.spell(), self.hold_time_shift.spell()];
+        let mut accounts = spells.into_iter().filter_map(|spell| spell.newest());
+        let cost = (detail.victims, detail.victims_waited_s);
+        let is_it =
+            |account: &&Account| (account.detail.victims, account.detail.victims_waited_s) == cost;
+        accounts.find(is_it).map_or_else(Vec::new, |account| account.costs(transition))
+    }
+
+    /// The rows that prove what `transition`, of the tick of the last step, says beyond who holds
+    /// what.
+    pub fn evidence(&self, transition: &Transition) -> Vec<Sample> {
+        let Some(Detail::HeldOpen(detail)) = &transition.finding.detail else { return Vec::new() };
+        if transition.change == Change::Resolved {
+            return Vec::new();
+        }
+        let spells = [self.missing_completions.spell(), self.hold_time_shift.spell()];
+        let accounts = spells.into_iter().filter_map(|spell| spell.account());
+        let mut accounts = accounts.chain(&self.load);
+        let account = accounts.find(|account| account.detail == *detail);
+        account.map_or_else(Vec::new, |account| account.samples(transition))
     }
 }

@@ -11,6 +11,8 @@ pub struct HolderLevel {
     pub holder: OwnedHolder,
     /// Units held now.
     pub held: u64,
+    /// The moments at which they were opened, summed, in microseconds since 1970.
+    pub held_since_us: i128,
     /// Units opened so far.
     pub opened: u64,
     /// Units closed so far.

@@ -246,7 +246,7 @@ impl Ledger {
                 }
             }
             Opening::Replaced { holder: before, opened_at } => {
-                self.free(before, time.micros_since(opened_at), time, tick);
+                self.free(before, opened_at, time.micros_since(opened_at), time, tick);
                 self.hold(holder, time, tick);
             }
             Opening::Beyond => self.beyond += 1,
@@ -279,7 +279,7 @@ impl Ledger {
         match self.sessions.close(key, time, end, tick) {
             Closing::Freed { holder, opened_at } => {
                 let age_us = age_us.unwrap_or_else(|| time.micros_since(opened_at).max(0));
-                self.free(holder, age_us, time, tick);
+                self.free(holder, opened_at, age_us, time, tick);
             }
             Closing::Known | Closing::KnownRefused => {}
             Closing::Unknown if self.reset_at.is_some_and(ended_by_reset) => {}
@@ -307,7 +307,8 @@ impl Ledger {
             match self.sessions.close(key, time, End::Refused, tick) {
                 Closing::Freed { holder: opened_by, opened_at } => {
                     holder = Some(opened_by);
-                    self.free(opened_by, time.micros_since(opened_at).max(0), time, tick);
+                    let age_us = time.micros_since(opened_at);
+                    self.free(opened_by, opened_at, age_us, time, tick);
                 }
                 Closing::Known => return,
                 Closing::KnownRefused | Closing::Unknown => {}
@@ -347,14 +348,12 @@ impl Ledger {
     }
 
     fn reset(&mut self, time: Time, tick: Second) {
-        for (holder, count) in self.sessions.reset(time) {
+        for (holder, opened_at) in self.sessions.reset(time) {
             let level = self.holders.change(holder, tick);
-            level.held -= count;
-            level.closed += count;
-            self.total -= count;
-            if let Some(polled) = &mut self.polled {
-                polled.correct(time, -(count as i64));
-            }
+            level.held -= 1;
+            level.held_since_us -= i128::from(opened_at.as_micros());
+            level.closed += 1;
+            self.shift(time, -1);
         }
         if self.polled.is_some_and(|polled| polled.time <= time) {
             self.polled = None;
@@ -526,14 +525,16 @@ impl Ledger {
         let level = self.holders.change(holder, tick);
         level.opened += 1;
         level.held += 1;
+        level.held_since_us += i128::from(time.as_micros());
         self.shift(time, 1);
     }
 
-    /// A unit is free.
-    fn free(&mut self, holder: u32, age_us: i64, time: Time, tick: Second) {
+    /// A unit that was held since `opened_at` is free.
+    fn free(&mut self, holder: u32, opened_at: Time, age_us: i64, time: Time, tick: Second) {
         let level = self.holders.change(holder, tick);
         level.closed += 1;
         level.held -= 1;
+        level.held_since_us -= i128::from(opened_at.as_micros());
         level.closed_age_us += age_us.max(0).unsigned_abs();
         level.ages.add(age_us.max(0).unsigned_abs());
         self.shift(time, -1);

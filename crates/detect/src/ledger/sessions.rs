@@ -192,19 +192,19 @@ impl Sessions {
     }
 
     /// Every session that was opened at or before `time` is over. Returns the holders of those
-    /// that held a unit with how many each held, in the order of their indices.
-    pub fn reset(&mut self, time: Time) -> Vec<(u32, u64)> {
-        let mut freed: Vec<u32> = Vec::new();
+    /// that held a unit and when each was opened, in the order of the holders' indices.
+    pub fn reset(&mut self, time: Time) -> Vec<(u32, Time)> {
+        let mut freed: Vec<(u32, Time)> = Vec::new();
         self.sessions.retain(|_, session| match *session {
             Session::Open { holder, opened_at, .. } if opened_at <= time => {
-                freed.push(holder);
+                freed.push((holder, opened_at));
                 false
             }
             _ => true,
         });
         self.open -= freed.len();
         freed.sort_unstable();
-        freed.chunk_by(|a, b| a == b).map(|same| (same[0], same.len() as u64)).collect()
+        freed
     }
 
     /// The open sessions of the holders for which `is_wanted`, the oldest first: when each was

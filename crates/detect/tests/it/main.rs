@@ -7,6 +7,8 @@ mod growth_pages;
 mod growth_slow;
 mod growth_world;
 mod held_open;
+mod held_open_cost;
+mod held_open_family;
 mod held_open_world;
 mod ledger;
 mod lives;

@@ -6,7 +6,7 @@
 //! | verb | words |
 //! |---|---|
 //! | `open` `start` | session, service, and if wanted user and database |
-//! | `close` `finish` | session, and if wanted its age in seconds and its service |
+//! | `close` `finish` | session, and if wanted its age in seconds, its service, and how many it had waited before |
 //! | `refuse` | session or `-`, service, reason, and if wanted user and database |
 //! | `attempt` | session |
 //! | `reset` | |
@@ -111,8 +111,13 @@ fn append(statement: &Statement, tables: &mut Tables) -> (RowKind, u32) {
                 .words
                 .get(1)
                 .map(|age| (age.parse::<f64>().expect("an age in seconds") * 1e6).round() as i64);
+            let waited_us = statement
+                .words
+                .get(3)
+                .map(|wait| (wait.parse::<f64>().expect("a wait in seconds") * 1e6).round() as i64);
             let holder = statement.holder(2);
-            sessions.append(&SessionRow { session: id, age_us, holder, ..session(event) });
+            let row = SessionRow { session: id, age_us, waited_us, holder, ..session(event) };
+            sessions.append(&row);
             RowKind::Session
         }
         "refuse" => {

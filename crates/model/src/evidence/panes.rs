@@ -15,12 +15,13 @@ pub const PANE_SECONDS: i64 = 10;
 /// One holder's use of one resource during one pane.
 ///
 /// An incident has at most one row per (holder, pane). The level at the end of a pane is the sum
-/// over the holders of the newest `held` of each.
+/// over the holders of the newest `held` of each. Where an incident changed twice within a pane,
+/// what happened between is a row of its own, which begins in the tick after the first change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pane {
     /// The incident that the row proves.
     pub incident: IncidentId,
-    /// The first second of the pane.
+    /// The first second of the pane, or of a part of it.
     pub pane: Second,
     /// The resource.
     pub resource: String,
