@@ -157,7 +157,8 @@ fn follows_load(
     grid: &Grid,
     around: &Surroundings<'_>,
 ) -> Option<Explanation> {
-    let hold_s = suspect.hold_s?;
+    // A difference from the day before has an account of its own.
+    let hold_s = suspect.hold_s.filter(|_| suspect.usual == 0.0)?;
     let rise = &suspect.rise;
     if rise.length_s() < LOAD_HOLDS * hold_s {
         return None;

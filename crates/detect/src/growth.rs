@@ -8,16 +8,16 @@ use plimsoll_model::{Finding, Interval, Kind, Owner, Reason, Second, Severity, T
 use serde::{Deserialize, Serialize};
 
 use crate::blame;
-use crate::candidates::Field;
+use crate::candidates::{Field, mean_before};
 use crate::detector::Verdict;
 use crate::explain::{self, Explanation, Surroundings};
 use crate::faults::Faults;
 use crate::forecast::{self, Outlook};
 use crate::growth_open::Open;
 use crate::history::{Grid, History};
-use crate::levels::{BUCKET_S, SCALES};
+use crate::levels::{BUCKET_S, DAILY, SCALES};
 use crate::season::Season;
-use crate::suspect::{Suspect, quiet_level};
+use crate::suspect::{Member, Suspect, quiet_level};
 use crate::trend;
 use crate::view::ResourceView;
 
@@ -81,8 +81,8 @@ pub struct Growth {
     history: Option<History>,
     season: Option<Season>,
     judged_s: i64,
-    /// What each scale saw when its last bucket was completed.
-    seen: [Option<Owner>; SCALES],
+    /// What each scale saw when its last bucket was completed, and at last the look at days.
+    seen: [Option<Owner>; SCALES + 1],
     /// Who was found harmless last, and until when that is believed at every scale.
     harmless: Option<(Owner, i64)>,
     open: Option<Open>,
@@ -97,7 +97,7 @@ impl Growth {
             history: None,
             season: None,
             judged_s: i64::MIN,
-            seen: [const { None }; SCALES],
+            seen: [const { None }; SCALES + 1],
             harmless: None,
             open: None,
             faults: Faults::default(),
@@ -133,18 +133,36 @@ impl Growth {
             }
             let grid = self.look(scale, now_s);
             let found = grid.and_then(|grid| self.judge(now_s, grid, view));
-            let owner = found.as_ref().map(|found| found.finding.owner.clone());
-            let before = std::mem::replace(&mut self.seen[scale], owner.clone());
-            // One look may be deceived; a sure one, or two in a row that agree, are believed.
-            let sure = |found: &Open| found.deviations >= self.settings.evidence + SURE;
-            if owner == before || found.as_ref().is_some_and(sure) {
-                self.open = match (found, self.open.take()) {
-                    (Some(found), Some(open)) => Some(found.continues(open)),
-                    (found, open) => found.or(open),
-                };
+            self.take(scale, found);
+            if scale == DAILY {
+                let grid = self.look_at_days(now_s);
+                let found = grid.and_then(|grid| self.judge(now_s, grid, view));
+                self.take(SCALES, found);
             }
         }
         self.follow(now_s, view)
+    }
+
+    /// Takes over what one look has found.
+    fn take(&mut self, look: usize, found: Option<Open>) {
+        let owner = found.as_ref().map(|found| found.finding.owner.clone());
+        let before = std::mem::replace(&mut self.seen[look], owner.clone());
+        // One look may be deceived; a sure one, or two in a row that agree, are believed.
+        let sure = |found: &Open| found.deviations >= self.settings.evidence + SURE;
+        if owner == before || found.as_ref().is_some_and(sure) {
+            self.open = match (found, self.open.take()) {
+                (Some(found), Some(open)) => Some(found.continues(open)),
+                (found, open) => found.or(open),
+            };
+        }
+    }
+
+    /// Whether the total is more above the day before than it was.
+    fn look_at_days(&self, now_s: i64) -> Option<Grid> {
+        let history = self.history.as_ref()?;
+        let grid = Grid::daily(now_s, self.known_from_s(BUCKET_S[DAILY], history));
+        let rise = trend::fit(&grid.read(&history.held), grid.fine)?;
+        (rise.height() >= self.settings.rise_min / 2.0).then_some(grid)
     }
 
     /// A cheap look at the total alone: whoever grows shows there, if only faintly.
@@ -181,11 +199,13 @@ impl Growth {
         let total = grid.read(&history.held);
         let rise = trend::fit(&total, grid.fine)?;
         let field = Field::new(view, history, grid);
-        let suspect = blame::suspect(&field, &total, &rise, self.settings.evidence)?;
+        let level = if grid.is_daily() { grid.plain().read(&history.held) } else { total.clone() };
+        let usual = if grid.is_daily() { mean_before(&level, rise.onset_s) } else { 0.0 };
+        let suspect = blame::suspect(&field, &total, &rise, usual, self.settings.evidence)?;
         if suspect.height() < self.settings.rise_min {
             return None;
         }
-        self.decide(&Case { now_s, grid, suspect, total: &total, history, view })
+        self.decide(&Case { now_s, grid, suspect, total: &total, level: &level, history, view })
     }
 
     fn decide(&mut self, case: &Case<'_>) -> Option<Open> {
@@ -214,6 +234,8 @@ impl Growth {
         let explanation = self.explanation(case);
         if let Some(explanation) = explanation {
             let believed_s = match explanation {
+                // Differences of days are slow: they say nothing of shorter looks.
+                _ if case.grid.is_daily() => 0,
                 // The scale itself looks again after one of its buckets.
                 Explanation::Flattening => 2 * case.grid.width_s(),
                 _ => (suspect.rise.length_s() * HARMLESS) as i64,
@@ -263,7 +285,10 @@ impl Growth {
             faults: &self.faults,
             warm_up_s: i64::from(self.settings.warm_up_s),
         };
-        explain::explain(&case.suspect, &case.grid, &around)
+        if case.grid.is_daily() && case.daily_load() {
+            return Some(Explanation::Load);
+        }
+        explain::explain(&case.suspect, &case.grid.plain(), &around)
     }
 
     /// Whether earlier days were as high at this clock time.
@@ -281,7 +306,7 @@ impl Growth {
             return peak.is_some_and(|peak| case.view.held as f64 <= allowed(peak as f64));
         }
         let from_s = case.now_s - third_s;
-        let newest = case.total.iter().filter(|stretch| stretch.from_s >= from_s);
+        let newest = case.level.iter().filter(|stretch| stretch.from_s >= from_s);
         let (sum, count) = newest.fold((0.0, 0.0), |(sum, count), s| (sum + s.mean, count + 1.0));
         let noise = (rise.noise / third_s as f64).sqrt();
         season
@@ -295,6 +320,11 @@ impl Growth {
         let held = case.held();
         let tolerance_s = 2 * case.grid.width_s() + (rise.length_s() / 4.0) as i64;
         let window_s = (2 * rise.length_s() as i64).max(RELEASE_WINDOW_S);
+        // Of a difference from the day before the level before is what it would be without it.
+        let base = match case.grid.is_daily() {
+            true => (held as f64 - suspect.height()).max(0.0),
+            false => rise.base.max(0.0),
+        };
         let finding = Finding {
             kind: Kind::GrowthToLimit,
             resource: view.name.to_owned(),
@@ -306,7 +336,7 @@ impl Growth {
             usable: view.usable,
             owner_level: matches!(suspect.owner, Owner::Holder { .. }).then_some(held),
             owner_level_before: matches!(suspect.owner, Owner::Holder { .. })
-                .then_some(rise.base.max(0.0).round() as u64),
+                .then_some(base.round() as u64),
             growth_per_minute: Some(rise.rate * 60.0),
             exhaustion,
             release: blame::release(suspect, view.lives, tolerance_s, window_s),
@@ -321,15 +351,17 @@ impl Growth {
             seen_s: case.now_s,
             deviations: suspect.deviations(),
             known_s: case.now_s - case.history.known_from_s,
-            base: rise.base,
+            base: if case.grid.is_daily() { case.lowest().min(base) } else { rise.base },
             found_level: held,
+            daily: case.grid.is_daily(),
+            around_open: self.open.as_ref().is_some_and(|open| case.includes(&open.finding.owner)),
             high: held,
             high_s: case.now_s,
             low_since_s: None,
             outlook,
             room: outlook.map_or(0.0, |outlook| outlook.remaining + rise.height()),
             slowest: outlook.map_or(rise.rate, slow).clamp(SLOWEST * rise.rate, rise.rate),
-            chance_high: suspect.hold_s.map_or(0.0, |_| 2.0 * rise.base.max(0.0).sqrt()),
+            chance_high: suspect.hold_s.map_or(0.0, |_| 2.0 * base.sqrt()),
             filled: false,
         }
     }
@@ -388,6 +420,8 @@ const SEASON_MARGIN: f64 = 0.05;
 const LOW_QUANTILE: f64 = 1.28;
 /// Nothing is waited for longer than growth at this part of the rate would take.
 const SLOWEST: f64 = 0.25;
+/// Arrivals that leave more than this part of a difference of days unexplained do not explain it.
+const LOAD_UNEXPLAINED: f64 = 0.2;
 /// A release is looked for this far before the growth, at least.
 const RELEASE_WINDOW_S: i64 = 900;
 
@@ -396,7 +430,10 @@ struct Case<'a> {
     now_s: i64,
     grid: Grid,
     suspect: Suspect<'a>,
+    /// What everybody holds; compared with the day before, if the grid does so.
     total: &'a [trend::Stretch],
+    /// What everybody holds.
+    level: &'a [trend::Stretch],
     history: &'a History,
     view: &'a ResourceView<'a>,
 }
@@ -410,10 +447,85 @@ impl Case<'_> {
         }
     }
 
+    /// Whether all that `owner` holds is part of what the suspect holds.
+    fn includes(&self, owner: &Owner) -> bool {
+        let (Owner::Holder { dimension, value }, Owner::Holder { .. }) =
+            (owner, &self.suspect.owner)
+        else {
+            return true;
+        };
+        let of_owner = |(level, _): &&Member<'_>| level.holder.get(*dimension) == Some(value);
+        let part: u64 = self.suspect.members.iter().filter(of_owner).map(|m| m.0.held).sum();
+        part == self.history.held_by(*dimension, value, self.view)
+    }
+
+    /// The lowest level of the suspect in the last day.
+    fn lowest(&self) -> f64 {
+        let mut sums = vec![0; self.grid.len()];
+        let plain = self.grid.plain();
+        for (_, history) in &self.suspect.members {
+            plain.add(&history.held, &mut sums);
+        }
+        plain.stretches(&sums).iter().map(|stretch| stretch.mean).fold(f64::INFINITY, f64::min)
+    }
+
+    /// What the forecast needs, where the growth is that of a difference from the day before: the
+    /// level itself is taken as it was in the newest stretch.
+    fn outlook_of_days(&self, usable: f64) -> Option<Outlook> {
+        let Suspect { stretches, rise, .. } = &self.suspect;
+        let (rate, rate_var) = trend::plausible_rate(stretches, stretches.len(), rise.rate)?;
+        let newest = self.level.last()?;
+        let square = self.grid.plain().read(&self.history.square).last()?.mean;
+        let level_var = (square - newest.mean * newest.mean).max(0.0);
+        let trend = newest.mean + rate * (newest.to_s - newest.from_s) as f64 / 2.0;
+        Some(Outlook {
+            remaining: usable - trend,
+            above: self.view.held as f64 - trend,
+            rate,
+            rate_var,
+            drift_var: rate,
+            level_var,
+            memory_s: (rise.noise / (2.0 * level_var.max(1e-9))).clamp(1.0, 1e6),
+        })
+    }
+
+    /// Whether the suspect opens so many more sessions than a day before that, each as long as
+    /// usual, they are what it holds more (Little's law).
+    fn daily_load(&self) -> bool {
+        let suspect = &self.suspect;
+        let Some(hold_s) = suspect.hold_s else { return false };
+        let grid = Grid::new(SCALES - 1, self.now_s, self.history.known_from_s);
+        let mut sums = vec![0; grid.len()];
+        for (_, history) in &suspect.members {
+            grid.add(&history.opened, &mut sums);
+        }
+        let opened = grid.stretches(&sums);
+        // The count of opened sessions at the middle of the stretches, between which it is a line.
+        let width_s = BUCKET_S[SCALES - 1] as f64;
+        let at = |before_s: f64| {
+            let place = opened.len() as f64 - 1.0 - before_s / width_s;
+            let (low, part) = (place.floor(), place.fract());
+            let (low, high) = (opened.get(low as usize)?, opened.get(low as usize + 1));
+            Some(low.mean + part * (high.unwrap_or(low).mean - low.mean))
+        };
+        let span_s = 2.0 * width_s;
+        let day_s = DAY_S as f64;
+        let parts = (at(0.0), at(span_s), at(day_s), at(day_s + span_s));
+        let (Some(now), Some(then), Some(day), Some(day_then)) = parts else { return false };
+        if (opened.len() as f64 - 1.0) * width_s < day_s + span_s {
+            return false;
+        }
+        let more = ((now - then) - (day - day_then)) / span_s * hold_s;
+        more >= (1.0 - LOAD_UNEXPLAINED) * suspect.height()
+    }
+
     /// What the forecast needs, if there is a limit.
     fn outlook(&self) -> Option<Outlook> {
         let usable = self.view.usable? as f64;
         let rise = &self.suspect.rise;
+        if self.grid.is_daily() {
+            return self.outlook_of_days(usable);
+        }
         let onset = self.total.iter().position(|stretch| stretch.from_s >= rise.onset_s)?;
         let (_, total) = trend::fit_at(self.total, onset);
         // The variance of the level inside the stretches and of the stretches around the line.

@@ -35,6 +35,10 @@ pub(crate) struct Open {
     pub outlook: Option<Outlook>,
     /// The room that there was before the rise.
     pub room: f64,
+    /// It was found by comparing days: the level itself rises and falls.
+    pub daily: bool,
+    /// When it was found, all that the owner held who was told before is part of this.
+    pub around_open: bool,
     /// How slow the growth may be, in units per second, and by how much chance may have set the
     /// newest high above the line.
     pub slowest: f64,
@@ -48,6 +52,12 @@ impl Open {
     /// The same fault seen again: it began when it was first seen, and is as loud as it ever was.
     pub fn continues(self, open: Open) -> Open {
         if self.finding.owner != open.finding.owner {
+            // What the day lets rise as well hides nobody who was told from it.
+            if open.daily && !self.daily && self.around_open {
+                let severity = self.finding.severity.max(open.finding.severity);
+                let exhaustion = self.finding.exhaustion.or(open.finding.exhaustion);
+                return Open { finding: Finding { severity, exhaustion, ..open.finding }, ..open };
+            }
             return self;
         }
         let finding = Finding {

@@ -116,7 +116,11 @@ fn a_slow_leak_is_found_where_there_is_little_room() {
         let run = world.run_until_full(&mut Growth::new(settings(1_800)), 5 * DAY_S);
         let full = run.full.expect("it fills up");
         let (at, finding) = run.opened.unwrap_or_else(|| panic!("seed {seed}: full {full}"));
-        println!("seed {seed}: {} {at}, page {:?}, full {full}", named(&finding), run.paged.map(|p| p.0));
+        println!(
+            "seed {seed}: {} {at}, page {:?}, full {full}",
+            named(&finding),
+            run.paged.map(|p| p.0)
+        );
         assert_eq!(named(&finding), "service.name=app3");
         assert!(at >= DAY_S && full - at > 2 * HOUR_S, "seed {seed}: {at}, full {full}");
     }
@@ -135,7 +139,9 @@ fn intervals_hold_the_truth_of_slow_random_leaks() {
         world.leak(ISSUER, rate, begin, i64::MAX, true);
         let run = world.run_until_full(&mut Growth::new(settings(1_800)), 2 * DAY_S);
         let (Some(full), Some((at, finding))) = (run.full, run.paged) else { continue };
-        let Some(interval) = finding.exhaustion.filter(|_| at < full && at > begin) else { continue };
+        let Some(interval) = finding.exhaustion.filter(|_| at < full && at > begin) else {
+            continue;
+        };
         let truth = (START + full) * 1_000_000;
         paged += 1;
         before += usize::from(truth < interval.from.as_micros());

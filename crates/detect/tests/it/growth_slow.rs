@@ -63,3 +63,58 @@ fn a_leak_under_a_daily_swing_is_found() {
     let (_, lead) = table(1.0, 0.3, 3);
     assert!(lead >= 15.0, "{lead:.0} minutes");
 }
+
+/// A tenth a minute, or six an hour: as much as the season itself moves.
+#[test]
+fn a_slow_leak_under_a_daily_swing_is_found() {
+    for seed in 0..6 {
+        for hour in [2, 8, 14, 20] {
+            let mut world = server(seed, 0.3);
+            let deploy = 2 * DAY_S + hour * 3_600;
+            world.life(deploy, LifeEvent::Deploy, "app=issuer version=2.14");
+            world.leak("app=issuer user=issuer", 0.1 / 60.0, deploy, i64::MAX, true);
+            let run = world.run_until_full(&mut Growth::new(settings(1_800)), deploy + 3 * DAY_S);
+            let full = run.full.expect("it fills up");
+            let (at, finding) = run.opened.unwrap_or_else(|| panic!("seed {seed}: full {full}"));
+            let hours = |at: i64| (at - deploy) as f64 / 3_600.0;
+            println!(
+                "seed {seed} hour {hour}: {} {:.1} {} {:?}, page {:.1?} {:?}, full {:.1}",
+                finding.severity.name(),
+                hours(at),
+                named(&finding),
+                finding.release.as_ref().map(|release| &release.version),
+                run.paged.as_ref().map(|(at, _)| hours(*at)),
+                run.paged.as_ref().map(|(_, finding)| named(finding)),
+                hours(full),
+            );
+            assert!(at >= deploy && full - at >= 3_600, "seed {seed} hour {hour}");
+            assert_eq!(named(&finding), "service.name=issuer");
+        }
+    }
+}
+
+/// Three services whose demand swings by the day; each has its own good and bad days.
+#[test]
+fn one_day_is_busier_than_another() {
+    let mut openings = 0;
+    for seed in 0..6_u64 {
+        let mut world = World::new(197, seed);
+        for (place, size) in [45.0, 25.0, 12.0].into_iter().enumerate() {
+            let arrivals = move |s: i64| {
+                let day = (s / DAY_S) as u64 * 31 + seed * 7 + place as u64 * 13;
+                let busy = 0.9 + 0.2 * (day * 2_654_435_761 % 1_000) as f64 / 1_000.0;
+                let swing = (s as f64 / DAY_S as f64 * std::f64::consts::TAU).sin();
+                size / 300.0 * busy * (1.0 + 0.4 * swing)
+            };
+            let work = Work::Churn { arrivals: Box::new(arrivals), hold_s: Box::new(|_| 300.0) };
+            world.crew(&format!("app=app{place} user=app{place}"), work);
+        }
+        let run = world.run(&mut Growth::new(settings(1_800)), 8 * DAY_S);
+        if let Some((at, finding)) = &run.opened {
+            println!("seed {seed}: {} {:.1} h {finding:?}", run.openings, *at as f64 / 3_600.0);
+        }
+        assert_eq!(run.paged.map(|(at, _)| at), None, "seed {seed}");
+        openings += run.openings;
+    }
+    assert!(openings <= 1, "{openings} openings in 48 days");
+}
