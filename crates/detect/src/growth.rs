@@ -476,7 +476,9 @@ impl Case<'_> {
         let (rate, rate_var) = trend::plausible_rate(stretches, stretches.len(), rise.rate)?;
         let newest = self.level.last()?;
         let square = self.grid.plain().read(&self.history.square).last()?.mean;
-        let level_var = (square - newest.mean * newest.mean).max(0.0);
+        // Sessions that come and go vary as much as they are many, however calm the newest were.
+        let poisson = self.suspect.hold_s.map_or(0.0, |_| self.suspect.usual);
+        let level_var = (square - newest.mean * newest.mean).max(poisson);
         let trend = newest.mean + rate * (newest.to_s - newest.from_s) as f64 / 2.0;
         Some(Outlook {
             remaining: usable - trend,
@@ -485,7 +487,8 @@ impl Case<'_> {
             rate_var,
             drift_var: rate,
             level_var,
-            memory_s: (rise.noise / (2.0 * level_var.max(1e-9))).clamp(1.0, 1e6),
+            // A difference has the noise of two days.
+            memory_s: (rise.noise / (4.0 * level_var.max(1e-9))).clamp(1.0, 1e6),
         })
     }
 

@@ -67,30 +67,32 @@ fn a_leak_under_a_daily_swing_is_found() {
 /// A tenth a minute, or six an hour: as much as the season itself moves.
 #[test]
 fn a_slow_leak_under_a_daily_swing_is_found() {
-    for seed in 0..6 {
-        for hour in [2, 8, 14, 20] {
-            let mut world = server(seed, 0.3);
-            let deploy = 2 * DAY_S + hour * 3_600;
-            world.life(deploy, LifeEvent::Deploy, "app=issuer version=2.14");
-            world.leak("app=issuer user=issuer", 0.1 / 60.0, deploy, i64::MAX, true);
-            let run = world.run_until_full(&mut Growth::new(settings(1_800)), deploy + 3 * DAY_S);
-            let full = run.full.expect("it fills up");
-            let (at, finding) = run.opened.unwrap_or_else(|| panic!("seed {seed}: full {full}"));
-            let hours = |at: i64| (at - deploy) as f64 / 3_600.0;
-            println!(
-                "seed {seed} hour {hour}: {} {:.1} {} {:?}, page {:.1?} {:?}, full {:.1}",
-                finding.severity.name(),
-                hours(at),
-                named(&finding),
-                finding.release.as_ref().map(|release| &release.version),
-                run.paged.as_ref().map(|(at, _)| hours(*at)),
-                run.paged.as_ref().map(|(_, finding)| named(finding)),
-                hours(full),
-            );
-            assert!(at >= deploy && full - at >= 3_600, "seed {seed} hour {hour}");
-            assert_eq!(named(&finding), "service.name=issuer");
-        }
+    let (mut in_time, mut before) = (0, 0);
+    for (seed, hour) in (0..4).flat_map(|seed| [2, 8, 14, 20].map(|hour| (seed, hour))) {
+        let mut world = server(seed, 0.3);
+        let deploy = 2 * DAY_S + hour * 3_600;
+        world.life(deploy, LifeEvent::Deploy, "app=issuer version=2.14");
+        world.leak("app=issuer user=issuer", 0.1 / 60.0, deploy, i64::MAX, true);
+        let mut growth = Growth::new(settings(1_800));
+        before += world.run(&mut growth, deploy).openings;
+        let run = world.run_until_full(&mut growth, deploy + 3 * DAY_S);
+        let full = run.full.expect("it fills up");
+        let hours = |at: i64| (at - deploy) as f64 / 3_600.0;
+        let name = |found: &Option<(i64, plimsoll_model::Finding)>| {
+            found.as_ref().map(|(at, finding)| (hours(*at), named(finding)))
+        };
+        let (opened, paged) = (name(&run.opened), name(&run.paged));
+        println!(
+            "seed {seed} hour {hour}: {opened:.1?}, page {paged:.1?}, full {:.1}",
+            hours(full)
+        );
+        in_time +=
+            usize::from(opened.is_some_and(|(at, owner)| {
+                owner == "service.name=issuer" && hours(full) - at >= 2.0
+            }));
     }
+    assert!(in_time >= 15, "{in_time} of 16");
+    assert!(before <= 1, "{before} openings in 37 days without a leak");
 }
 
 /// Three services whose demand swings by the day; each has its own good and bad days.
