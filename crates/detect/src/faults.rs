@@ -21,6 +21,8 @@ pub struct Fault {
     pub from_s: i64,
     /// When it had ended, in seconds.
     pub to_s: i64,
+    /// Units that the owner held then.
+    pub held: u64,
     /// Somebody was woken.
     pub paged: bool,
     /// The limit was all but reached.
@@ -44,6 +46,13 @@ impl Faults {
     pub fn over_s(&self, least_s: i64) -> Option<i64> {
         let long = |fault: &&Fault| fault.paged && fault.to_s - fault.from_s >= least_s;
         self.0.iter().rfind(long).map(|fault| fault.to_s)
+    }
+
+    /// What `owner` held at the end of its newest fault that ended after `onset_s`: a rise that
+    /// began before has been told up to there.
+    pub fn told(&self, owner: &Owner, onset_s: i64) -> Option<u64> {
+        let newest = self.0.iter().rfind(|fault| fault.owner == *owner)?;
+        (newest.to_s > onset_s).then_some(newest.held)
     }
 
     /// Whether somebody was woken because of `owner` before.

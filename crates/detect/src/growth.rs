@@ -124,7 +124,7 @@ impl Growth {
         history.observe(now_s, view, quiet_level(self.settings.evidence));
         let before_s = std::mem::replace(&mut self.judged_s, now_s);
         if view.reset_at == Some(second) {
-            return self.end(now_s, Reason::ResourceRestarted);
+            return self.end(now_s, 0, Reason::ResourceRestarted);
         }
         // The scales whose newest bucket was completed since the last tick, shortest first.
         for (scale, width) in BUCKET_S.into_iter().enumerate() {
@@ -256,8 +256,10 @@ impl Growth {
             }
         }
         let open = self.open(case, severity, Some(interval(now_s, from_s, to_s)));
-        // A stretch may still be high whose end is not.
-        (!open.is_receded(case.held())).then_some(open)
+        // A stretch may still be high whose end is not, and a wide one may show what has ended.
+        let told = self.faults.told(&suspect.owner, suspect.rise.onset_s).unwrap_or(0);
+        let more = case.held() as f64 - told as f64;
+        (!open.is_receded(case.held()) && more >= self.settings.rise_min).then_some(open)
     }
 
     fn explanation(&self, case: &Case<'_>) -> Option<Explanation> {
@@ -377,15 +379,15 @@ impl Growth {
         };
         match open.follow(now_s, held, view, &self.settings) {
             None => Verdict::Found(open.finding.clone()),
-            Some(reason) => self.end(now_s, reason),
+            Some(reason) => self.end(now_s, held, reason),
         }
     }
 
     /// Ends what is open; what was reached meanwhile is remembered as no usual level.
-    fn end(&mut self, now_s: i64, reason: Reason) -> Verdict {
+    fn end(&mut self, now_s: i64, held: u64, reason: Reason) -> Verdict {
         match self.open.take() {
             Some(open) => {
-                self.faults.add(open.fault(now_s, &self.settings));
+                self.faults.add(open.fault(now_s, held, &self.settings));
                 Verdict::Ended(reason)
             }
             None => Verdict::Quiet,

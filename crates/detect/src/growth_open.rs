@@ -114,12 +114,13 @@ impl Open {
         (quiet && !part(1.0)).then_some(Reason::GrowthEnded)
     }
 
-    /// What is remembered of it when it has ended.
-    pub fn fault(self, now_s: i64, settings: &GrowthSettings) -> Fault {
+    /// What is remembered of it when it has ended and its owner holds `held` units.
+    pub fn fault(self, now_s: i64, held: u64, settings: &GrowthSettings) -> Fault {
         Fault {
             owner: self.finding.owner,
             from_s: self.finding.since.0,
             to_s: now_s,
+            held,
             paged: self.finding.severity >= Severity::Page.min(settings.severity),
             filled: self.filled,
         }
