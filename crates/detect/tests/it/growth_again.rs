@@ -83,14 +83,14 @@ fn a_slow_random_leak_has_not_ended_because_some_minutes_brought_nothing() {
     assert!(ended <= 1, "{ended} ends in ten leaks that went on");
 }
 
-/// Forty sessions in two minutes on a server with room for a hundred, and then no more: a page at
+/// Sixty sessions in three minutes on a server with room for 125, and then no more: a page at
 /// most, and wider stretches, in which the step is a slope, do not tell it again.
 #[test]
 fn a_step_that_was_told_is_not_told_again() {
     for seed in 0..5 {
         let mut world = server(seed);
         world.pool("app=batch user=batch", |s| {
-            2.0 + ((s - LEAK) as f64 / 3.0).clamp(0.0, 40.0 * f64::from(s < LEAK + 3 * HOUR_S))
+            2.0 + ((s - LEAK) as f64 / 3.0).clamp(0.0, 60.0 * f64::from(s < LEAK + 3 * HOUR_S))
         });
         let run = world.run(&mut Growth::new(settings(1_800)), LEAK + 4 * HOUR_S);
         println!("seed {seed}: {} openings, ended {:?}", run.openings, run.ended);
