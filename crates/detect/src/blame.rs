@@ -11,13 +11,15 @@ use crate::trend::{self, Rise, Stretch};
 use crate::view::LifeMark;
 
 /// Who explains the growth of `total`, of those who grow by `evidence` deviations. A group that is
-/// quiet by `field` must be one that cannot.
+/// quiet by `field` must be one that cannot. `usual_total` is the level where `total` is its
+/// difference from the day before, and else nothing; of differences only a holder is an owner.
 ///
 /// Ties are settled by the order of dimensions and values, never by that of arrival.
 pub fn suspect<'a>(
     field: &Field<'a>,
     total: &[Stretch],
     rise: &Rise,
+    usual_total: f64,
     evidence: f64,
 ) -> Option<Suspect<'a>> {
     let groups = field.groups;
@@ -35,16 +37,17 @@ pub fn suspect<'a>(
         for candidate in candidates.largest() {
             let stretches = field.grid.stretches(&candidate.sums);
             let Some(own) = trend::fit(&stretches, field.grid.fine) else { continue };
-            if deviations_at_most(&stretches, &own) < evidence {
+            let usual = field.usual(dimension, candidate.group, own.onset_s);
+            if deviations_at_most(&stretches, &own, usual) < evidence {
                 continue;
             }
-            let Some(share) = share(&own, total) else { continue };
+            let Some(share) = share(&own, total, usual, usual_total) else { continue };
             if share < SHARE_MIN {
                 continue;
             }
             let owner = Owner::Holder { dimension, value: candidate.value.to_owned() };
             let members = field.members(dimension, candidate.group);
-            let suspect = Suspect::new(owner, members, stretches, own);
+            let suspect = Suspect { usual, ..Suspect::new(owner, members, stretches, own) };
             if suspect.deviations() < evidence || candidates.is_beaten_by_quiet(candidate) {
                 continue;
             }
@@ -59,7 +62,7 @@ pub fn suspect<'a>(
     if let Some((_, suspect)) = best {
         return Some(suspect);
     }
-    if deviations_at_most(total, rise) < evidence {
+    if field.grid.is_daily() || deviations_at_most(total, rise, 0.0) < evidence {
         return None;
     }
     let owner = if named { Owner::Nobody } else { Owner::Unknown };
@@ -87,7 +90,7 @@ const CLEARER: f64 = 1.25;
 
 /// The part of the total's growth that is the suspect's own, if the suspect stands out: it grows
 /// more than its part of the level explains. `None` if it does not grow or does not stand out.
-fn share(suspect: &Rise, total: &[Stretch]) -> Option<f64> {
+fn share(suspect: &Rise, total: &[Stretch], usual: f64, usual_total: f64) -> Option<f64> {
     let place = total.iter().position(|stretch| stretch.from_s == suspect.onset_s)?;
     let (_, rise) = trend::fit_at(total, place);
     let own = suspect.height();
@@ -95,8 +98,9 @@ fn share(suspect: &Rise, total: &[Stretch]) -> Option<f64> {
         return None;
     }
     let share = own / rise.height().max(own);
-    let (base, rest) = (suspect.base.max(1.0), rise.base - suspect.base);
-    if rest <= rise.base * (1.0 - ALONE) {
+    let (own_base, all_base) = (suspect.base + usual, rise.base + usual_total);
+    let (base, rest) = (own_base.max(1.0), all_base - own_base);
+    if rest <= all_base * (1.0 - ALONE) {
         return Some(share);
     }
     // In proportion to what they had, the others grow far less.

@@ -394,8 +394,10 @@ impl Incident {
         if others_pay || (has_paused && holds_much_more(told, finding)) {
             return Some(Reason::CostGrown);
         }
+        // Whoever knows that it refuses needs no forecast of it.
         let has_moved = finding
             .exhaustion
+            .filter(|_| told.kind != Kind::RefusalAtLimit)
             .is_some_and(|interval| self.told.is_none_or(|told| !overlap(&told, &interval)));
         (has_paused && has_moved).then_some(Reason::ForecastMoved)
     }

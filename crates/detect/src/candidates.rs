@@ -9,7 +9,7 @@ use plimsoll_model::Dimension;
 use crate::groups::{Group, Groups};
 use crate::history::{Grid, History, HolderHistory};
 use crate::suspect::Member;
-use crate::trend::Rise;
+use crate::trend::{Rise, Stretch};
 use crate::view::{HolderLevel, ResourceView};
 
 /// How many values of a dimension are looked at closely.
@@ -43,11 +43,30 @@ impl<'a> Field<'a> {
         self.holders.iter().zip(self.histories).collect()
     }
 
+    /// The mean level of one group before `onset_s` where the grid shows only differences from the
+    /// day before, and else nothing: the fitted base is the level.
+    pub fn usual(&self, dimension: Dimension, group: &Group, onset_s: i64) -> f64 {
+        if !self.grid.is_daily() {
+            return 0.0;
+        }
+        let plain = self.grid.plain();
+        let mut sums = vec![0; plain.len()];
+        self.groups.add(dimension, group, &plain, self.histories, &mut sums);
+        mean_before(&plain.stretches(&sums), onset_s)
+    }
+
     /// The members of one group, in no order.
     pub fn members(&self, dimension: Dimension, group: &Group) -> Vec<Member<'a>> {
         let member = |index: usize| (&self.holders[index], &self.histories[index]);
         self.groups.members(dimension, group).map(member).collect()
     }
+}
+
+/// The mean over the stretches before `onset_s`, or over all if none is.
+pub fn mean_before(stretches: &[Stretch], onset_s: i64) -> f64 {
+    let before = stretches.iter().take_while(|stretch| stretch.to_s <= onset_s);
+    let (sum, count) = before.fold((0.0, 0.0), |(sum, count), s| (sum + s.mean, count + 1.0));
+    if count > 0.0 { sum / count } else { stretches.first().map_or(0.0, |stretch| stretch.mean) }
 }
 
 /// The lively groups of one dimension that grew most.
@@ -130,7 +149,7 @@ impl<'a> Candidates<'a> {
         let Field { histories, groups, grid, .. } = self.field;
         sums.fill(0);
         groups.add(self.dimension, group, grid, histories, sums);
-        self.window.growth(sums)
+        self.window.growth(grid, sums)
     }
 
     fn offer(&mut self, group: &'a Group, growth: f64, sums: &[u64]) {
@@ -178,9 +197,11 @@ impl Window {
         }
     }
 
-    fn growth(&self, sums: &[u64]) -> f64 {
-        let before: u64 = sums[..self.before].iter().sum();
-        let after: u64 = sums[self.after..].iter().sum();
-        after as f64 / self.after_s - before as f64 / self.before_s
+    fn growth(&self, grid: &Grid, sums: &[u64]) -> f64 {
+        let integral = |sums: &[u64]| {
+            grid.integral(sums.iter().fold(0, |sum: u64, part| sum.wrapping_add(*part)))
+        };
+        integral(&sums[self.after..]) / self.after_s
+            - integral(&sums[..self.before]) / self.before_s
     }
 }

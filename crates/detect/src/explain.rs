@@ -5,6 +5,7 @@
 use plimsoll_model::Owner;
 use serde::{Deserialize, Serialize};
 
+use crate::faults::Faults;
 use crate::history::Grid;
 use crate::suspect::{Member, Suspect};
 use crate::trend;
@@ -30,7 +31,7 @@ pub enum Explanation {
 
 /// What the rest of the resource looks like.
 #[derive(Clone, Copy, Debug)]
-pub struct Surroundings {
+pub struct Surroundings<'a> {
     /// The end of the tick.
     pub now_s: i64,
     /// Where all knowledge of the resource begins.
@@ -43,10 +44,16 @@ pub struct Surroundings {
     pub wave_s: i64,
     /// A service that was never seen before may fill its pools for so long, in seconds.
     pub warm_up_s: i64,
+    /// Faults of the resource that are over.
+    pub faults: &'a Faults,
 }
 
 /// The harmless cause of the suspect's growth, if the rows show one.
-pub fn explain(suspect: &Suspect<'_>, grid: &Grid, around: &Surroundings) -> Option<Explanation> {
+pub fn explain(
+    suspect: &Suspect<'_>,
+    grid: &Grid,
+    around: &Surroundings<'_>,
+) -> Option<Explanation> {
     let missing = trend::missing_since_plateau(&suspect.stretches, grid.fine);
     if flattens(suspect) || missing.is_some_and(|units| units >= MISSING_MIN) {
         return Some(Explanation::Flattening);
@@ -74,14 +81,15 @@ fn flattens(suspect: &Suspect<'_>) -> bool {
     })
 }
 
-/// The highest mean of the suspect's level before its rise.
-fn peak_before(suspect: &Suspect<'_>) -> f64 {
+/// The highest mean of the suspect's level before its rise, but not that of an earlier fault.
+fn peak_before(suspect: &Suspect<'_>, faults: &Faults) -> f64 {
     let before = suspect.stretches.iter().filter(|stretch| stretch.to_s <= suspect.rise.onset_s);
+    let before = before.filter(|stretch| !faults.spoils(&suspect.owner, stretch));
     before.map(|stretch| stretch.mean).fold(0.0, f64::max)
 }
 
-fn returns(suspect: &Suspect<'_>, around: &Surroundings) -> Option<Explanation> {
-    let peak = peak_before(suspect);
+fn returns(suspect: &Suspect<'_>, around: &Surroundings<'_>) -> Option<Explanation> {
+    let peak = peak_before(suspect, around.faults);
     let level = suspect.stretches.last()?.mean;
     let before = suspect.stretches.iter().filter(|stretch| stretch.to_s <= suspect.rise.onset_s);
     let lowest = before.map(|stretch| stretch.mean).fold(f64::INFINITY, f64::min);
@@ -99,7 +107,11 @@ const PEAK_MIN: f64 = 4.0;
 /// Half-open sessions double a level; a tenth for the sessions of the moment.
 const DOUBLED: f64 = 2.1;
 
-fn scales_out(suspect: &Suspect<'_>, grid: &Grid, around: &Surroundings) -> Option<Explanation> {
+fn scales_out(
+    suspect: &Suspect<'_>,
+    grid: &Grid,
+    around: &Surroundings<'_>,
+) -> Option<Explanation> {
     let onset_s = suspect.rise.onset_s;
     // Seen for no longer before the rise than the rise has lasted.
     let young_s = (2 * grid.width_s()).max(suspect.rise.length_s() as i64);
@@ -140,8 +152,13 @@ const USUAL_MARGIN: f64 = 1.25;
 const UNEXPLAINED: f64 = 0.3;
 
 /// Little's law: the level that the arrivals would make if sessions lasted as long as usual.
-fn follows_load(suspect: &Suspect<'_>, grid: &Grid, around: &Surroundings) -> Option<Explanation> {
-    let hold_s = suspect.hold_s?;
+fn follows_load(
+    suspect: &Suspect<'_>,
+    grid: &Grid,
+    around: &Surroundings<'_>,
+) -> Option<Explanation> {
+    // A difference from the day before has an account of its own.
+    let hold_s = suspect.hold_s.filter(|_| suspect.usual == 0.0)?;
     let rise = &suspect.rise;
     if rise.length_s() < LOAD_HOLDS * hold_s {
         return None;

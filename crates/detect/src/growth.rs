@@ -8,14 +8,16 @@ use plimsoll_model::{Finding, Interval, Kind, Owner, Reason, Second, Severity, T
 use serde::{Deserialize, Serialize};
 
 use crate::blame;
-use crate::candidates::Field;
+use crate::candidates::{Field, mean_before};
 use crate::detector::Verdict;
 use crate::explain::{self, Explanation, Surroundings};
+use crate::faults::Faults;
 use crate::forecast::{self, Outlook};
+use crate::growth_open::Open;
 use crate::history::{Grid, History};
-use crate::levels::{BUCKET_S, SCALES};
+use crate::levels::{BUCKET_S, DAILY, SCALES};
 use crate::season::Season;
-use crate::suspect::{Suspect, quiet_level};
+use crate::suspect::{Member, Suspect, quiet_level};
 use crate::trend;
 use crate::view::ResourceView;
 
@@ -79,35 +81,12 @@ pub struct Growth {
     history: Option<History>,
     season: Option<Season>,
     judged_s: i64,
-    /// What each scale saw when its last bucket was completed.
-    seen: [Option<Owner>; SCALES],
+    /// What each scale saw when its last bucket was completed, and at last the look at days.
+    seen: [Option<Owner>; SCALES + 1],
     /// Who was found harmless last, and until when that is believed at every scale.
     harmless: Option<(Owner, i64)>,
     open: Option<Open>,
-}
-
-/// A fault that was found and has not ended.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Open {
-    finding: Finding,
-    /// The scale that saw it last, and the last time it did.
-    scale: usize,
-    seen_s: i64,
-    /// How far from chance the rise is.
-    deviations: f64,
-    /// For how long the resource had been watched.
-    known_s: i64,
-    /// The owner's level before the rise and when it was found.
-    base: f64,
-    found_level: u64,
-    /// The highest level of the owner, and when it was reached.
-    high: u64,
-    high_s: i64,
-    /// Since when the level has been receded.
-    low_since_s: Option<i64>,
-    /// The forecast's numbers at `seen_s`, and the room that there was before the rise.
-    outlook: Option<Outlook>,
-    room: f64,
+    faults: Faults,
 }
 
 impl Growth {
@@ -118,9 +97,10 @@ impl Growth {
             history: None,
             season: None,
             judged_s: i64::MIN,
-            seen: [const { None }; SCALES],
+            seen: [const { None }; SCALES + 1],
             harmless: None,
             open: None,
+            faults: Faults::default(),
         }
     }
 
@@ -144,10 +124,7 @@ impl Growth {
         history.observe(now_s, view, quiet_level(self.settings.evidence));
         let before_s = std::mem::replace(&mut self.judged_s, now_s);
         if view.reset_at == Some(second) {
-            return match self.open.take() {
-                Some(_) => Verdict::Ended(Reason::ResourceRestarted),
-                None => Verdict::Quiet,
-            };
+            return self.end(now_s, 0, Reason::ResourceRestarted);
         }
         // The scales whose newest bucket was completed since the last tick, shortest first.
         for (scale, width) in BUCKET_S.into_iter().enumerate() {
@@ -155,47 +132,65 @@ impl Growth {
                 continue;
             }
             let grid = self.look(scale, now_s);
-            let found = grid.and_then(|grid| self.judge(scale, now_s, grid, view));
-            let owner = found.as_ref().map(|found| found.finding.owner.clone());
-            let before = std::mem::replace(&mut self.seen[scale], owner.clone());
-            // One look may be deceived; a sure one, or two in a row that agree, are believed.
-            let sure = |found: &Open| found.deviations >= self.settings.evidence + SURE;
-            if owner == before || found.as_ref().is_some_and(sure) {
-                self.open = match (found, self.open.take()) {
-                    (Some(found), Some(open)) => Some(found.continues(open)),
-                    (found, open) => found.or(open),
-                };
+            let found = grid.and_then(|grid| self.judge(now_s, grid, view));
+            self.take(scale, found);
+            if scale == DAILY {
+                let grid = self.look_at_days(now_s);
+                let found = grid.and_then(|grid| self.judge(now_s, grid, view));
+                self.take(SCALES, found);
             }
         }
         self.follow(now_s, view)
     }
 
+    /// Takes over what one look has found.
+    fn take(&mut self, look: usize, found: Option<Open>) {
+        let owner = found.as_ref().map(|found| found.finding.owner.clone());
+        let before = std::mem::replace(&mut self.seen[look], owner.clone());
+        // One look may be deceived; a sure one, or two in a row that agree, are believed.
+        let sure = |found: &Open| found.deviations >= self.settings.evidence + SURE;
+        if owner == before || found.as_ref().is_some_and(sure) {
+            self.open = match (found, self.open.take()) {
+                (Some(found), Some(open)) => Some(found.continues(open)),
+                (found, open) => found.or(open),
+            };
+        }
+    }
+
+    /// Whether the total is more above the day before than it was.
+    fn look_at_days(&self, now_s: i64) -> Option<Grid> {
+        let history = self.history.as_ref()?;
+        let grid = Grid::daily(now_s, self.known_from_s(BUCKET_S[DAILY], history));
+        let rise = trend::fit(&grid.read(&history.held), grid.fine)?;
+        (rise.height() >= self.settings.rise_min / 2.0).then_some(grid)
+    }
+
     /// A cheap look at the total alone: whoever grows shows there, if only faintly.
     fn look(&self, scale: usize, now_s: i64) -> Option<Grid> {
         let history = self.history.as_ref()?;
-        let grid = Grid::new(scale, now_s, history.known_from_s);
+        let grid = Grid::new(scale, now_s, self.known_from_s(BUCKET_S[scale], history));
         let rise = trend::fit(&grid.read(&history.held), grid.fine)?;
         let noise = rise.rate_var.sqrt() * rise.length_s();
         (rise.height() >= noise.max(self.settings.rise_min / 2.0)).then_some(grid)
     }
 
+    /// Where knowledge of the usual begins: with the resource, or after a fault that the stretches
+    /// of this width would show.
+    fn known_from_s(&self, width_s: i64, history: &History) -> i64 {
+        let over_s = self.faults.over_s(width_s);
+        over_s.map_or(history.known_from_s, |over_s| over_s.max(history.known_from_s))
+    }
+
     /// Who grows at one scale, and what follows from it.
-    fn judge(
-        &mut self,
-        scale: usize,
-        now_s: i64,
-        grid: Grid,
-        view: &ResourceView<'_>,
-    ) -> Option<Open> {
+    fn judge(&mut self, now_s: i64, grid: Grid, view: &ResourceView<'_>) -> Option<Open> {
         let history = self.history.take()?;
-        let found = self.judge_with(scale, now_s, grid, view, &history);
+        let found = self.judge_with(now_s, grid, view, &history);
         self.history = Some(history);
         found
     }
 
     fn judge_with(
         &mut self,
-        scale: usize,
         now_s: i64,
         grid: Grid,
         view: &ResourceView<'_>,
@@ -204,11 +199,13 @@ impl Growth {
         let total = grid.read(&history.held);
         let rise = trend::fit(&total, grid.fine)?;
         let field = Field::new(view, history, grid);
-        let suspect = blame::suspect(&field, &total, &rise, self.settings.evidence)?;
+        let level = if grid.is_daily() { grid.plain().read(&history.held) } else { total.clone() };
+        let usual = if grid.is_daily() { mean_before(&level, rise.onset_s) } else { 0.0 };
+        let suspect = blame::suspect(&field, &total, &rise, usual, self.settings.evidence)?;
         if suspect.height() < self.settings.rise_min {
             return None;
         }
-        self.decide(&Case { scale, now_s, grid, suspect, total: &total, history, view })
+        self.decide(&Case { now_s, grid, suspect, total: &total, level: &level, history, view })
     }
 
     fn decide(&mut self, case: &Case<'_>) -> Option<Open> {
@@ -237,6 +234,8 @@ impl Growth {
         let explanation = self.explanation(case);
         if let Some(explanation) = explanation {
             let believed_s = match explanation {
+                // Differences of days are slow: they say nothing of shorter looks.
+                _ if case.grid.is_daily() => 0,
                 // The scale itself looks again after one of its buckets.
                 Explanation::Flattening => 2 * case.grid.width_s(),
                 _ => (suspect.rise.length_s() * HARMLESS) as i64,
@@ -256,18 +255,24 @@ impl Growth {
                 return None;
             }
         }
-        Some(self.open(case, severity, Some(interval(now_s, from_s, to_s))))
+        let open = self.open(case, severity, Some(interval(now_s, from_s, to_s)));
+        // A stretch may still be high whose end is not, and a wide one may show what has ended.
+        let told = self.faults.told(&suspect.owner, suspect.rise.onset_s).unwrap_or(0);
+        let more = case.held() as f64 - told as f64;
+        (!open.is_receded(case.held()) && more >= self.settings.rise_min).then_some(open)
     }
 
     fn explanation(&self, case: &Case<'_>) -> Option<Explanation> {
         if self.seasonal(case) {
             return Some(Explanation::Seasonal);
         }
-        let known_from_s = case.history.known_from_s;
+        let known_from_s = self.known_from_s(case.grid.width_s(), case.history);
         let rise = &case.suspect.rise;
         // A rise is told from the filling of an empty server by the calm before it: as long as the
-        // rise itself, or as long as a wave may take.
-        let calm_s = (rise.length_s() as i64).min(i64::from(self.settings.wave_s));
+        // rise itself, or as long as a wave may take. Who grew before needs none after a wave.
+        let wave_s = i64::from(self.settings.wave_s);
+        let again = rise.length_s() as i64 >= wave_s && self.faults.has(&case.suspect.owner);
+        let calm_s = if again { 0 } else { (rise.length_s() as i64).min(wave_s) };
         if case.now_s - known_from_s < i64::from(self.settings.warm_up_s)
             || rise.onset_s - known_from_s < calm_s
         {
@@ -278,10 +283,14 @@ impl Growth {
             known_from_s: case.history.known_from_s,
             held: case.view.held,
             usable: case.view.usable,
-            wave_s: i64::from(self.settings.wave_s),
+            wave_s,
+            faults: &self.faults,
             warm_up_s: i64::from(self.settings.warm_up_s),
         };
-        explain::explain(&case.suspect, &case.grid, &around)
+        if case.grid.is_daily() && case.daily_load() {
+            return Some(Explanation::Load);
+        }
+        explain::explain(&case.suspect, &case.grid.plain(), &around)
     }
 
     /// Whether earlier days were as high at this clock time.
@@ -289,29 +298,35 @@ impl Growth {
         let Some(season) = &self.season else { return false };
         let rise = &case.suspect.rise;
         let third_s = (rise.length_s() / 3.0) as i64;
+        // What a day may have more than the highest of its week: a little of the level, and never
+        // as much of the room as is worth a word.
+        let room = case.outlook().map(|outlook| outlook.remaining + rise.height());
+        let most = room.map_or(f64::INFINITY, |room| self.settings.ticket_share * room.max(0.0));
+        let allowed = |usual: f64| usual + (SEASON_MARGIN * usual).min(most);
         if third_s < SEASON_MEAN_S {
-            let peak = season.usual_peak(case.now_s);
-            return peak.is_some_and(|peak| case.view.held as f64 <= peak as f64 * SEASON_MARGIN);
+            let peak = season.usual_peak(case.now_s, &self.faults);
+            return peak.is_some_and(|peak| case.view.held as f64 <= allowed(peak as f64));
         }
         let from_s = case.now_s - third_s;
-        let newest = case.total.iter().filter(|stretch| stretch.from_s >= from_s);
+        let newest = case.level.iter().filter(|stretch| stretch.from_s >= from_s);
         let (sum, count) = newest.fold((0.0, 0.0), |(sum, count), s| (sum + s.mean, count + 1.0));
         let noise = (rise.noise / third_s as f64).sqrt();
         season
-            .usual_mean(from_s, case.now_s)
-            .is_some_and(|mean| sum / f64::max(count, 1.0) <= mean * SEASON_MARGIN + 2.0 * noise)
+            .usual_mean(from_s, case.now_s, &self.faults)
+            .is_some_and(|mean| sum / f64::max(count, 1.0) <= allowed(mean) + 2.0 * noise)
     }
 
     fn open(&self, case: &Case<'_>, severity: Severity, exhaustion: Option<Interval>) -> Open {
         let Case { view, suspect, .. } = case;
         let rise = &suspect.rise;
-        // A count of all need not be told by holder.
-        let held = match suspect.owner {
-            Owner::Holder { .. } => suspect.held(),
-            Owner::Nobody | Owner::Unknown => view.held,
-        };
+        let held = case.held();
         let tolerance_s = 2 * case.grid.width_s() + (rise.length_s() / 4.0) as i64;
         let window_s = (2 * rise.length_s() as i64).max(RELEASE_WINDOW_S);
+        // Of a difference from the day before the level before is what it would be without it.
+        let base = match case.grid.is_daily() {
+            true => (held as f64 - suspect.height()).max(0.0),
+            false => rise.base.max(0.0),
+        };
         let finding = Finding {
             kind: Kind::GrowthToLimit,
             resource: view.name.to_owned(),
@@ -323,7 +338,7 @@ impl Growth {
             usable: view.usable,
             owner_level: matches!(suspect.owner, Owner::Holder { .. }).then_some(held),
             owner_level_before: matches!(suspect.owner, Owner::Holder { .. })
-                .then_some(rise.base.max(0.0).round() as u64),
+                .then_some(base.round() as u64),
             growth_per_minute: Some(rise.rate * 60.0),
             exhaustion,
             release: blame::release(suspect, view.lives, tolerance_s, window_s),
@@ -331,19 +346,25 @@ impl Growth {
             doubts: view.doubts.to_vec(),
             detail: None,
         };
+        let outlook = case.outlook();
+        let slow = |outlook: Outlook| outlook.rate - LOW_QUANTILE * outlook.rate_var.sqrt();
         Open {
             finding,
-            scale: case.scale,
             seen_s: case.now_s,
             deviations: suspect.deviations(),
             known_s: case.now_s - case.history.known_from_s,
-            base: rise.base,
+            base: if case.grid.is_daily() { case.lowest().min(base) } else { rise.base },
             found_level: held,
+            daily: case.grid.is_daily(),
+            around_open: self.open.as_ref().is_some_and(|open| case.includes(&open.finding.owner)),
             high: held,
             high_s: case.now_s,
             low_since_s: None,
-            outlook: case.outlook(),
-            room: case.outlook().map_or(0.0, |outlook| outlook.remaining + rise.height()),
+            outlook,
+            room: outlook.map_or(0.0, |outlook| outlook.remaining + rise.height()),
+            slowest: outlook.map_or(rise.rate, slow).clamp(SLOWEST * rise.rate, rise.rate),
+            chance_high: suspect.hold_s.map_or(0.0, |_| 2.0 * base.sqrt()),
+            filled: false,
         }
     }
 
@@ -356,96 +377,36 @@ impl Growth {
             }
             Owner::Nobody | Owner::Unknown => view.held,
         };
-        open.finding.level = view.held;
-        open.finding.usable = view.usable;
-        open.finding.owner_level = open.finding.owner_level.map(|_| held);
-        if held > open.high {
-            (open.high, open.high_s) = (held, now_s);
+        match open.follow(now_s, held, view, &self.settings) {
+            None => Verdict::Found(open.finding.clone()),
+            Some(reason) => self.end(now_s, held, reason),
         }
-        let receded = open.base + RECEDED * (open.found_level as f64 - open.base);
-        if held as f64 <= receded {
-            let since_s = *open.low_since_s.get_or_insert(now_s);
-            if now_s - since_s >= i64::from(self.settings.receded_s) {
-                self.open = None;
-                return Verdict::Ended(Reason::LevelReceded);
-            }
-        } else {
-            open.low_since_s = None;
-        }
-        let per_s = open.finding.growth_per_minute.unwrap_or(0.0) / 60.0;
-        let quiet_s =
-            (2.0 * STOPPED_UNITS / per_s.max(1e-9)).max(f64::from(self.settings.stopped_s));
-        if open.finding.severity < self.settings.severity {
-            raise(open, &self.settings, now_s, view);
-        }
-        let full = view.usable.is_some_and(|usable| view.held >= usable);
-        if (now_s - open.high_s.max(open.seen_s)) as f64 >= quiet_s && !full {
-            self.open = None;
-            return Verdict::Ended(Reason::GrowthEnded);
-        }
-        Verdict::Found(open.finding.clone())
     }
-}
 
-impl Open {
-    /// The same fault seen again: it began when it was first seen, and is as loud as it ever was.
-    fn continues(self, open: Open) -> Open {
-        if self.finding.owner != open.finding.owner {
-            return self;
+    /// Ends what is open; what was reached meanwhile is remembered as no usual level.
+    fn end(&mut self, now_s: i64, held: u64, reason: Reason) -> Verdict {
+        match self.open.take() {
+            Some(open) => {
+                self.faults.add(open.fault(now_s, held, &self.settings));
+                Verdict::Ended(reason)
+            }
+            None => Verdict::Quiet,
         }
-        let finding = Finding {
-            severity: self.finding.severity.max(open.finding.severity),
-            since: open.finding.since,
-            owner_level_before: open.finding.owner_level_before,
-            release: open.finding.release.or(self.finding.release),
-            ..self.finding
-        };
-        let (base, found_level, room) = (open.base, open.found_level, open.room.max(self.room));
-        Open { finding, base, found_level, room, low_since_s: open.low_since_s, ..self }
     }
 }
 
 /// How many deviations a page needs: the chance of a false one in each doubling of the time
 /// watched stays the same, since e^(-z²/2) shrinks as the number of tries grows.
-fn page_evidence(settings: &GrowthSettings, known_s: i64) -> f64 {
+pub(crate) fn page_evidence(settings: &GrowthSettings, known_s: i64) -> f64 {
     let tries = 1.0 + known_s as f64 / TRY_S;
     (settings.evidence.powi(2) + 2.0 * tries.ln()).sqrt()
 }
 
-/// Makes a page of a ticket whose limit has come near between two looks of its slow scale, if
-/// the level is still where the forecast's line is.
-fn raise(open: &mut Open, settings: &GrowthSettings, now_s: i64, view: &ResourceView<'_>) {
-    let (Some(outlook), Some(usable)) = (open.outlook, view.usable) else { return };
-    let passed_s = (now_s - open.seen_s) as f64;
-    let remaining = outlook.remaining - outlook.rate * passed_s;
-    let held = view.held as f64;
-    let above = held - (usable as f64 - remaining);
-    let response_s = settings.response_time.as_secs_f64();
-    // The cheap bound first: the forecast is worth its cost once the line is near.
-    let near = remaining <= 2.0 * outlook.rate * response_s + 3.0 * outlook.level_var.sqrt();
-    // What chance could still explain must have used most of the room.
-    let sure = open.deviations >= page_evidence(settings, open.known_s);
-    let share = if sure { settings.page_share } else { UNSURE_SHARE };
-    let used = open.room - remaining >= share * open.room;
-    if !near || !used || above < -2.0 * outlook.level_var.sqrt() || now_s % RAISE_S != 0 {
-        return;
-    }
-    let outlook = Outlook { remaining, above, ..outlook };
-    let (from_s, to_s) = forecast::exhaustion_s(&outlook, 2.0 * response_s);
-    let Some(from_s) = from_s.filter(|from_s| *from_s <= response_s) else { return };
-    open.finding.severity = Severity::Page.min(settings.severity);
-    open.finding.exhaustion = Some(interval(now_s, from_s, to_s));
-}
-
-fn interval(now_s: i64, from_s: f64, to_s: Option<f64>) -> Interval {
+pub(crate) fn interval(now_s: i64, from_s: f64, to_s: Option<f64>) -> Interval {
     let at = |seconds: f64| Time::from_micros(((now_s as f64 + seconds) * 1e6) as i64);
     Interval { from: at(from_s), to: to_s.map(at) }
 }
 
-/// An unsure ticket becomes a page when this part of the room is used.
-const UNSURE_SHARE: f64 = 0.75;
-/// How often a ticket is looked at again, in seconds.
-const RAISE_S: i64 = 10;
 const DAY_S: i64 = 86_400;
 /// Chance has about one independent try in this many seconds.
 const TRY_S: f64 = 120.0;
@@ -456,30 +417,120 @@ const SURE: f64 = 1.0;
 /// Earlier days are compared by their means over at least one slot of the season.
 const SEASON_MEAN_S: i64 = 600;
 /// A day may be a twentieth higher than the highest of its week.
-const SEASON_MARGIN: f64 = 1.05;
+const SEASON_MARGIN: f64 = 0.05;
+/// One in ten of normally distributed rates is lower by this many deviations.
+const LOW_QUANTILE: f64 = 1.28;
+/// Nothing is waited for longer than growth at this part of the rate would take.
+const SLOWEST: f64 = 0.25;
+/// Arrivals that leave more than this part of a difference of days unexplained do not explain it.
+const LOAD_UNEXPLAINED: f64 = 0.2;
 /// A release is looked for this far before the growth, at least.
 const RELEASE_WINDOW_S: i64 = 900;
-/// Back to this part of the rise is receded.
-const RECEDED: f64 = 0.25;
-/// Growth has stopped when this many units should have come and none did.
-const STOPPED_UNITS: f64 = 6.0;
 
 /// One scale's view of a suspect.
 struct Case<'a> {
-    scale: usize,
     now_s: i64,
     grid: Grid,
     suspect: Suspect<'a>,
+    /// What everybody holds; compared with the day before, if the grid does so.
     total: &'a [trend::Stretch],
+    /// What everybody holds.
+    level: &'a [trend::Stretch],
     history: &'a History,
     view: &'a ResourceView<'a>,
 }
 
 impl Case<'_> {
+    /// Units that the suspect holds now: a count of all need not be told by holder.
+    fn held(&self) -> u64 {
+        match self.suspect.owner {
+            Owner::Holder { .. } => self.suspect.held(),
+            Owner::Nobody | Owner::Unknown => self.view.held,
+        }
+    }
+
+    /// Whether all that `owner` holds is part of what the suspect holds.
+    fn includes(&self, owner: &Owner) -> bool {
+        let (Owner::Holder { dimension, value }, Owner::Holder { .. }) =
+            (owner, &self.suspect.owner)
+        else {
+            return true;
+        };
+        let of_owner = |(level, _): &&Member<'_>| level.holder.get(*dimension) == Some(value);
+        let part: u64 = self.suspect.members.iter().filter(of_owner).map(|m| m.0.held).sum();
+        part == self.history.held_by(*dimension, value, self.view)
+    }
+
+    /// The lowest level of the suspect in the last day.
+    fn lowest(&self) -> f64 {
+        let mut sums = vec![0; self.grid.len()];
+        let plain = self.grid.plain();
+        for (_, history) in &self.suspect.members {
+            plain.add(&history.held, &mut sums);
+        }
+        plain.stretches(&sums).iter().map(|stretch| stretch.mean).fold(f64::INFINITY, f64::min)
+    }
+
+    /// What the forecast needs, where the growth is that of a difference from the day before: the
+    /// level itself is taken as it was in the newest stretch.
+    fn outlook_of_days(&self, usable: f64) -> Option<Outlook> {
+        let Suspect { stretches, rise, .. } = &self.suspect;
+        let (rate, rate_var) = trend::plausible_rate(stretches, stretches.len(), rise.rate)?;
+        let newest = self.level.last()?;
+        let square = self.grid.plain().read(&self.history.square).last()?.mean;
+        // Sessions that come and go vary as much as they are many, however calm the newest were.
+        let poisson = self.suspect.hold_s.map_or(0.0, |_| self.suspect.usual);
+        let level_var = (square - newest.mean * newest.mean).max(poisson);
+        let trend = newest.mean + rate * (newest.to_s - newest.from_s) as f64 / 2.0;
+        Some(Outlook {
+            remaining: usable - trend,
+            above: self.view.held as f64 - trend,
+            rate,
+            rate_var,
+            drift_var: rate,
+            level_var,
+            // A difference has the noise of two days.
+            memory_s: (rise.noise / (4.0 * level_var.max(1e-9))).clamp(1.0, 1e6),
+        })
+    }
+
+    /// Whether the suspect opens so many more sessions than a day before that, each as long as
+    /// usual, they are what it holds more (Little's law).
+    fn daily_load(&self) -> bool {
+        let suspect = &self.suspect;
+        let Some(hold_s) = suspect.hold_s else { return false };
+        let grid = Grid::new(SCALES - 1, self.now_s, self.history.known_from_s);
+        let mut sums = vec![0; grid.len()];
+        for (_, history) in &suspect.members {
+            grid.add(&history.opened, &mut sums);
+        }
+        let opened = grid.stretches(&sums);
+        // The count of opened sessions at the middle of the stretches, between which it is a line.
+        let width_s = BUCKET_S[SCALES - 1] as f64;
+        let at = |before_s: f64| {
+            let place = opened.len() as f64 - 1.0 - before_s / width_s;
+            let (low, part) = (place.floor(), place.fract());
+            let (low, high) = (opened.get(low as usize)?, opened.get(low as usize + 1));
+            Some(low.mean + part * (high.unwrap_or(low).mean - low.mean))
+        };
+        let span_s = 2.0 * width_s;
+        let day_s = DAY_S as f64;
+        let parts = (at(0.0), at(span_s), at(day_s), at(day_s + span_s));
+        let (Some(now), Some(then), Some(day), Some(day_then)) = parts else { return false };
+        if (opened.len() as f64 - 1.0) * width_s < day_s + span_s {
+            return false;
+        }
+        let more = ((now - then) - (day - day_then)) / span_s * hold_s;
+        more >= (1.0 - LOAD_UNEXPLAINED) * suspect.height()
+    }
+
     /// What the forecast needs, if there is a limit.
     fn outlook(&self) -> Option<Outlook> {
         let usable = self.view.usable? as f64;
         let rise = &self.suspect.rise;
+        if self.grid.is_daily() {
+            return self.outlook_of_days(usable);
+        }
         let onset = self.total.iter().position(|stretch| stretch.from_s >= rise.onset_s)?;
         let (_, total) = trend::fit_at(self.total, onset);
         // The variance of the level inside the stretches and of the stretches around the line.
@@ -495,8 +546,9 @@ impl Case<'_> {
         let trend = total.level_at(self.now_s);
         // Where the line is now is only known as well as its slope: half of it is behind us.
         let level_var = level_var + total.rate_var * (total.length_s() / 2.0).powi(2);
+        // The newest burst is no onset of its own: growth may have begun in any stretch.
         let stretches = &self.suspect.stretches;
-        let (rate, rate_var) = trend::plausible_rate(stretches, self.grid.fine, rise.rate)?;
+        let (rate, rate_var) = trend::plausible_rate(stretches, stretches.len(), rise.rate)?;
         Some(Outlook {
             remaining: usable - trend,
             above: self.view.held as f64 - trend,

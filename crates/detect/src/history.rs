@@ -4,7 +4,7 @@ use plimsoll_model::Dimension;
 use serde::{Deserialize, Serialize};
 
 use crate::groups::{Group, Groups};
-use crate::levels::{BUCKET_S, Levels, SCALES};
+use crate::levels::{BUCKET_S, DAILY, Levels, SCALES};
 use crate::trend::Stretch;
 use crate::view::{HolderLevel, ResourceView};
 
@@ -13,7 +13,12 @@ const DEPTH: u16 = 20;
 /// How many buckets of the next scale stand before those of a scale.
 const COARSE: i64 = 15;
 
-/// The history of one holder: at most 2.9 KiB after two days, 2 KiB after an hour.
+/// How many buckets are kept of the scale by which days are compared: two days, less an hour.
+const DAYS_DEPTH: u16 = 80;
+/// So many of its buckets, and 3/16 of one, are a day.
+const DAY: i64 = 42;
+
+/// The history of one holder: at most 3.4 KiB after two days, 2 KiB after an hour.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HolderHistory {
     /// Units held.
@@ -41,7 +46,7 @@ impl History {
     pub fn new(known_from_s: i64) -> History {
         History {
             known_from_s,
-            held: Levels::new(known_from_s, DEPTH),
+            held: Levels::with_days(known_from_s, DEPTH, DAYS_DEPTH),
             square: Levels::new(known_from_s, DEPTH),
             holders: Vec::new(),
             groups: Groups::default(),
@@ -69,8 +74,8 @@ impl History {
 
     fn observe_holder(&mut self, now_s: i64, index: usize, holder: &HolderLevel) {
         while self.holders.len() <= index {
-            let empty = Levels::new(now_s, DEPTH);
-            self.holders.push(HolderHistory { held: empty.clone(), opened: empty });
+            let held = Levels::with_days(now_s, DEPTH, DAYS_DEPTH);
+            self.holders.push(HolderHistory { held, opened: Levels::new(now_s, DEPTH) });
         }
         let history = &mut self.holders[index];
         if index < self.groups.len() {
@@ -117,6 +122,8 @@ pub struct Grid {
     fine_first: i64,
     /// How many stretches are of the scale's own width.
     pub fine: usize,
+    /// Whether what is read is not the level, but how much higher it is than a day before.
+    daily: bool,
 }
 
 impl Grid {
@@ -130,7 +137,7 @@ impl Grid {
         if known >= oldest || scale + 1 == SCALES {
             let fine_first = known.max(oldest);
             let fine = (newest - fine_first).max(0) as usize;
-            return Grid { scale, coarse_first: 0, coarse: 0, fine_first, fine };
+            return Grid { scale, coarse_first: 0, coarse: 0, fine_first, fine, daily: false };
         }
         let coarse_end = oldest.div_euclid(4) + 1;
         let wide = BUCKET_S[scale + 1];
@@ -139,7 +146,27 @@ impl Grid {
         let fine_first = coarse_end * 4;
         let fine = (newest - fine_first).max(0) as usize;
         let coarse = (coarse_end - coarse_first) as usize;
-        Grid { scale, coarse_first, coarse, fine_first, fine }
+        Grid { scale, coarse_first, coarse, fine_first, fine, daily: false }
+    }
+
+    /// The stretches up to `now_s` that can be compared with those a day before.
+    pub fn daily(now_s: i64, known_from_s: i64) -> Grid {
+        let width = BUCKET_S[DAILY];
+        let newest = now_s.div_euclid(width);
+        let known = (known_from_s + width - 1).div_euclid(width);
+        let fine_first = known.max(newest - i64::from(DAYS_DEPTH)) + DAY + 1;
+        let fine = (newest - fine_first).max(0) as usize;
+        Grid { scale: DAILY, coarse_first: 0, coarse: 0, fine_first, fine, daily: true }
+    }
+
+    /// Whether differences from the day before are read.
+    pub fn is_daily(&self) -> bool {
+        self.daily
+    }
+
+    /// The same stretches, and the level itself.
+    pub fn plain(&self) -> Grid {
+        Grid { daily: false, ..*self }
     }
 
     /// How many stretches there are.
@@ -167,8 +194,23 @@ impl Grid {
         (from_s, from_s + width)
     }
 
-    /// Adds the integrals of `levels` over the stretches to `sums`.
+    /// Adds the integrals of `levels` over the stretches to `sums`; of differences, sixteen times
+    /// as much, modulo 2⁶⁴.
     pub fn add(&self, levels: &Levels, sums: &mut [u64]) {
+        if self.daily {
+            let mut now = vec![0_u64; self.fine];
+            let mut before = vec![0_u64; self.fine + 1];
+            levels.add_to(self.scale, self.fine_first, &mut now);
+            levels.add_to(self.scale, self.fine_first - DAY - 1, &mut before);
+            for (place, sum) in sums.iter_mut().enumerate() {
+                // A day before, a stretch covers 3/16 of one bucket and 13/16 of the next.
+                let usual = 3_u64.wrapping_mul(before[place]);
+                let usual = usual.wrapping_add(13_u64.wrapping_mul(before[place + 1]));
+                let more = 16_u64.wrapping_mul(now[place]).wrapping_sub(usual);
+                *sum = sum.wrapping_add(more);
+            }
+            return;
+        }
         let (coarse, fine) = sums.split_at_mut(self.coarse);
         if self.coarse > 0 {
             levels.add_to(self.scale + 1, self.coarse_first, coarse);
@@ -176,11 +218,17 @@ impl Grid {
         levels.add_to(self.scale, self.fine_first, fine);
     }
 
+    /// What [`Grid::add`] added up, in units times seconds.
+    pub fn integral(&self, sum: u64) -> f64 {
+        if self.daily { sum as i64 as f64 / 16.0 } else { sum as f64 }
+    }
+
     /// Integrals as means over the stretches.
     pub fn stretches(&self, sums: &[u64]) -> Vec<Stretch> {
         let stretch = |(place, &sum): (usize, &u64)| {
             let (from_s, to_s) = self.span(place);
-            Stretch { from_s, to_s, mean: sum as f64 / (to_s - from_s) as f64 }
+            let integral = self.integral(sum);
+            Stretch { from_s, to_s, mean: integral / (to_s - from_s) as f64 }
         };
         sums.iter().enumerate().map(stretch).collect()
     }
@@ -207,6 +255,25 @@ mod tests {
             }
             assert_eq!(grid.span(grid.len() - 1).1, now_s);
         }
+    }
+
+    // By hand: 10 units, and 6 more for the newest fifth of a day; before that nothing differs.
+    #[test]
+    fn days_are_compared_at_the_same_time_of_the_clock() {
+        let width = BUCKET_S[DAILY];
+        let mut levels = Levels::with_days(0, DEPTH, DAYS_DEPTH);
+        levels.set(0, 10);
+        levels.set(52 * width, 16);
+        levels.extend(60 * width);
+        let grid = Grid::daily(60 * width, 0);
+        let read = grid.read(&levels);
+        assert_eq!((read[0].from_s, read.len()), (43 * width, 17));
+        assert!(read.iter().all(|s| s.mean == if s.from_s < 52 * width { 0.0 } else { 6.0 }));
+        levels.extend(96 * width);
+        let read = Grid::daily(96 * width, 0).read(&levels);
+        let newest: Vec<f64> = read[read.len() - 3..].iter().map(|s| s.mean).collect();
+        // A day before the bucket 94 lie 3/16 of bucket 51 and 13/16 of bucket 52.
+        assert_eq!(newest, [6.0, 6.0 * 3.0 / 16.0, 0.0]);
     }
 
     #[test]

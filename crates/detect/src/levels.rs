@@ -17,6 +17,9 @@ const SHIFT: [u32; SCALES] = [1, 3, 5, 7, 9, 11, 13];
 /// How many scales there are: from seconds to days.
 pub const SCALES: usize = 7;
 
+/// The scale by which days are compared.
+pub const DAILY: usize = 5;
+
 /// The integrals of one step function over the newest buckets of each scale.
 ///
 /// Buckets stand on the grid of absolute event time, so two histories can be added bucket by
@@ -29,6 +32,8 @@ pub struct Levels {
     /// The integral over all time, modulo 2⁶⁴: only differences are read.
     sum: u64,
     depth: u16,
+    /// How many are kept at the scale [`DAILY`].
+    daily_depth: u16,
     scales: [Scale; SCALES],
 }
 
@@ -43,7 +48,13 @@ struct Scale {
 impl Levels {
     /// A level that is zero until `now_s`, of which `depth` buckets are kept at each scale.
     pub fn new(now_s: i64, depth: u16) -> Levels {
-        Levels { value: 0, until_s: now_s, sum: 0, depth, scales: Default::default() }
+        let scales = Default::default();
+        Levels { value: 0, until_s: now_s, sum: 0, depth, daily_depth: depth, scales }
+    }
+
+    /// The same, of which `daily_depth` buckets are kept at the scale [`DAILY`].
+    pub fn with_days(now_s: i64, depth: u16, daily_depth: u16) -> Levels {
+        Levels { daily_depth, ..Levels::new(now_s, depth) }
     }
 
     /// The level now.
@@ -66,17 +77,18 @@ impl Levels {
             return;
         }
         let area = |from_s: i64, to_s: i64| self.value.wrapping_mul((to_s - from_s) as u64);
-        for (scale, shift) in self.scales.iter_mut().zip(SHIFT) {
+        for (place, (scale, shift)) in self.scales.iter_mut().zip(SHIFT).enumerate() {
+            let depth = if place == DAILY { self.daily_depth } else { self.depth };
             let (from, to) = (self.until_s >> shift, now_s >> shift);
             if from == to {
                 // The buckets of coarser scales have the same boundaries, only fewer.
                 break;
             }
             let first_end = self.sum.wrapping_add(area(self.until_s, (from + 1) << shift));
-            scale.push(first_end.wrapping_sub(scale.begun), 1, self.depth);
+            scale.push(first_end.wrapping_sub(scale.begun), 1, depth);
             // Of the buckets in between only the newest `depth` would be kept.
-            let between = (to - from - 1).min(i64::from(self.depth)) as usize;
-            scale.push(self.value << shift, between, self.depth);
+            let between = (to - from - 1).min(i64::from(depth)) as usize;
+            scale.push(self.value << shift, between, depth);
             scale.begun = self.sum.wrapping_add(area(self.until_s, to << shift));
         }
         self.sum = self.sum.wrapping_add(area(self.until_s, now_s));
@@ -211,6 +223,15 @@ mod tests {
             both.add_to(scale, first, &mut expected);
             assert_eq!(sums, expected);
         }
+    }
+    #[test]
+    fn the_scale_of_days_may_be_deeper() {
+        let mut levels = Levels::with_days(0, 4, 6);
+        levels.set(0, 1);
+        levels.extend(100 * BUCKET_S[DAILY]);
+        let mut sums = [0; 7];
+        levels.add_to(DAILY, 93, &mut sums);
+        assert_eq!(sums, [0, 2_048, 2_048, 2_048, 2_048, 2_048, 2_048]);
     }
     #[test]
     fn old_buckets_are_forgotten() {

@@ -51,6 +51,7 @@ pub mod calls;
 pub mod candidates;
 pub mod detector;
 pub mod explain;
+pub mod faults;
 pub mod forecast;
 pub mod groups;
 pub mod growth;
@@ -72,6 +73,7 @@ pub mod trend;
 pub mod view;
 
 mod book;
+mod growth_open;
 mod saved;
 mod sentence;
 mod suite;

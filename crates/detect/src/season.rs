@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::faults::Faults;
+
 /// The width of a slot of the day, in seconds.
 const SLOT_S: i64 = 600;
 const SLOTS: i64 = 86_400 / SLOT_S;
@@ -50,13 +52,14 @@ impl Season {
 
     /// The highest of the earlier days' means over the same hours of the clock as `from_s` to
     /// `to_s`, widened to whole slots, or `None` if no earlier day was seen.
-    pub fn usual_mean(&self, from_s: i64, to_s: i64) -> Option<f64> {
+    pub fn usual_mean(&self, from_s: i64, to_s: i64, faults: &Faults) -> Option<f64> {
         let (from, to) = (from_s.div_euclid(SLOT_S), (to_s - 1).div_euclid(SLOT_S));
         let mut highest: Option<f64> = None;
         for day in 1..=DAYS {
             let (from, to) = (from - day * SLOTS, to - day * SLOTS);
             // The first slot of all was not seen from its beginning.
-            if from > self.first_slot && from > self.newest_slot - SLOTS * DAYS {
+            let spoilt = faults.filled(from * SLOT_S, (to + 1) * SLOT_S);
+            if from > self.first_slot && from > self.newest_slot - SLOTS * DAYS && !spoilt {
                 let sum: u64 = (from..=to).map(|slot| self.integral[place(slot)]).sum();
                 let mean = sum as f64 / ((to - from + 1) * SLOT_S) as f64;
                 highest = Some(highest.map_or(mean, |other| other.max(mean)));
@@ -66,10 +69,14 @@ impl Season {
     }
 
     /// The highest level within twenty minutes of this clock time on the earlier days that were
-    /// seen, or `None` if none was.
-    pub fn usual_peak(&self, now_s: i64) -> Option<u64> {
+    /// seen, or `None` if none was. What a fault filled does not count.
+    pub fn usual_peak(&self, now_s: i64, faults: &Faults) -> Option<u64> {
         let slot = now_s.div_euclid(SLOT_S);
-        let seen = |&slot: &i64| slot >= self.first_slot && slot > self.newest_slot - SLOTS * DAYS;
+        let seen = |&slot: &i64| {
+            slot >= self.first_slot
+                && slot > self.newest_slot - SLOTS * DAYS
+                && !faults.filled(slot * SLOT_S, (slot + 1) * SLOT_S)
+        };
         let days = (1..=DAYS).map(|day| slot - day * SLOTS);
         let slots = days.flat_map(|slot| slot - 2..=slot + 2).filter(seen);
         slots.map(|slot| self.highest[place(slot)]).max()
@@ -90,7 +97,7 @@ mod tests {
     fn the_first_day_knows_nothing() {
         let mut season = Season::new(0);
         season.observe(3_600, 0, 5);
-        assert_eq!(season.usual_peak(DAY_S - 7_200), None);
+        assert_eq!(season.usual_peak(DAY_S - 7_200, &Faults::default()), None);
     }
 
     #[test]
@@ -99,8 +106,8 @@ mod tests {
         season.observe(10 * SLOT_S, 3, 50);
         season.observe(11 * SLOT_S, 50, 3);
         season.observe(DAY_S + 10 * SLOT_S, 3, 3);
-        assert_eq!(season.usual_peak(DAY_S + 11 * SLOT_S), Some(50));
-        assert_eq!(season.usual_peak(DAY_S + 20 * SLOT_S), Some(3));
+        assert_eq!(season.usual_peak(DAY_S + 11 * SLOT_S, &Faults::default()), Some(50));
+        assert_eq!(season.usual_peak(DAY_S + 20 * SLOT_S, &Faults::default()), Some(3));
     }
 
     #[test]
@@ -109,7 +116,9 @@ mod tests {
         season.observe(10 * SLOT_S, 3, 50);
         season.observe(11 * SLOT_S, 50, 3);
         season.observe(DAY_S, 3, 3);
-        let usual = |from, to| season.usual_mean(DAY_S + from * SLOT_S, DAY_S + to * SLOT_S);
+        let usual = |from, to| {
+            season.usual_mean(DAY_S + from * SLOT_S, DAY_S + to * SLOT_S, &Faults::default())
+        };
         assert_eq!(usual(10, 11), Some(50.0));
         assert_eq!(usual(9, 11), Some(26.5));
         assert_eq!(usual(0, 1), None);

@@ -24,6 +24,8 @@ pub struct Suspect<'a> {
     pub rise: Rise,
     /// The mean time between opening and closing, in seconds; `None` if too few have closed.
     pub hold_s: Option<f64>,
+    /// The level that is not in `stretches`, because they are differences from the day before.
+    pub usual: f64,
 }
 
 impl<'a> Suspect<'a> {
@@ -38,7 +40,7 @@ impl<'a> Suspect<'a> {
             (closed + level.closed, age_us + level.closed_age_us)
         });
         let hold_s = (closed >= CLOSED_MIN).then(|| (age_us as f64 / closed as f64 / 1e6).max(1.0));
-        Suspect { owner, members, stretches, rise, hold_s }
+        Suspect { owner, members, stretches, rise, hold_s, usual: 0.0 }
     }
 
     /// How many standard deviations the level now is above what chance explains.
@@ -54,10 +56,12 @@ impl<'a> Suspect<'a> {
                 let base = self.cautious_base(hold_s);
                 let before_s = (rise.onset_s - self.stretches[0].from_s) as f64;
                 let means = mean_var(length_s / 4.0 / hold_s) + mean_var(before_s / hold_s);
-                // Both are parts of one history: what is near in time is alike.
-                (base, base * means * (1.0 - (-length_s / 2.0 / hold_s).exp()))
+                // Both are parts of one history: what is near in time is alike. A difference has
+                // the noise of two days.
+                let alike = 1.0 - (-length_s / 2.0 / hold_s).exp();
+                (base, (base.max(0.0) + 2.0 * self.usual) * means * alike)
             }
-            None => (rise.base.max(0.0), 0.0),
+            None => (rise.base.max(-self.usual), 0.0),
         };
         let variance = fitted.max(poisson);
         distance(variance, self.recent() - base)
@@ -85,7 +89,8 @@ impl<'a> Suspect<'a> {
     fn cautious_base(&self, hold_s: f64) -> f64 {
         let before_s = (self.rise.onset_s - self.stretches[0].from_s) as f64;
         let seen = 1.0 + before_s / (2.0 * hold_s);
-        ((seen * self.rise.base + mean(&self.stretches)) / (seen + 1.0)).max(0.0)
+        let base = (seen * self.rise.base + mean(&self.stretches)) / (seen + 1.0);
+        base.max(-self.usual)
     }
 
     /// Units held now.
@@ -96,11 +101,12 @@ impl<'a> Suspect<'a> {
 
 /// The most [`Suspect::deviations`] that a level with this rise can have, whoever holds it and
 /// for however long.
-pub fn deviations_at_most(stretches: &[Stretch], rise: &Rise) -> f64 {
+pub fn deviations_at_most(stretches: &[Stretch], rise: &Rise, usual: f64) -> f64 {
+    let lowest = -usual;
     let length_s = rise.length_s();
     let fitted = rise.rate_var_before * length_s * length_s;
     // Whatever the hold time is, the base is drawn towards the mean.
-    let base = rise.base.min(mean(stretches)).max(0.0);
+    let base = rise.base.min(mean(stretches)).max(lowest);
     distance(fitted, recent(stretches, rise) - base) + ROUNDING
 }
 

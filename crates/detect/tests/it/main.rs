@@ -1,6 +1,7 @@
 //! What the judge makes of small scripts of rows, and the detectors of generated runs.
 
 mod evidence;
+mod growth_again;
 mod growth_intervals;
 mod growth_lookalikes;
 mod growth_pages;

@@ -186,7 +186,7 @@ fn check(seed: u64, evidence: f64, holders: usize, seconds: i64) -> usize {
             let total = grid.read(&history.held);
             let Some(rise) = trend::fit(&total, grid.fine) else { continue };
             let field = Field::new(&view, &history, grid);
-            let found = blame::suspect(&field, &total, &rise, evidence).map(|s| brief(&s));
+            let found = blame::suspect(&field, &total, &rise, 0.0, evidence).map(|s| brief(&s));
             assert_eq!(found, plain(&field, &total, &rise, evidence), "second {second}");
             named += usize::from(matches!(found, Some((Owner::Holder { .. }, ..))));
         }
@@ -236,7 +236,7 @@ fn check_beaten(others: usize, expected: Option<&str>) {
     let total = grid.read(&history.held);
     let rise = trend::fit(&total, grid.fine).expect("there are enough stretches");
     let field = Field::new(&view, &history, grid);
-    let found = blame::suspect(&field, &total, &rise, evidence).map(|s| brief(&s));
+    let found = blame::suspect(&field, &total, &rise, 0.0, evidence).map(|s| brief(&s));
     assert_eq!(found, plain(&field, &total, &rise, evidence));
     let named = found.and_then(|(owner, ..)| match owner {
         Owner::Holder { value, .. } => Some(value),
