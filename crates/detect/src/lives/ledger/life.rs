@@ -1,5 +1,7 @@
 //! One life: what is kept of it while it goes on, and what when it is over.
 
+use std::time::Duration;
+
 use plimsoll_model::lives::EndCause;
 use plimsoll_model::{Dimension, Interval, OwnedHolder, Time};
 use serde::{Deserialize, Serialize};
@@ -20,10 +22,12 @@ pub(crate) struct Life {
     pub start_known: bool,
     /// Its newest sample.
     pub last: Time,
+    /// The newest sample of what is judged.
+    pub(super) judged: Time,
     /// Bytes in use then.
     pub level: f64,
     /// Which metric is judged: the larger, the better.
-    pub(super) kind: u8,
+    pub kind: u8,
     pub floors: Floors,
     pub curve: Curve,
     /// The least in use.
@@ -86,7 +90,33 @@ impl Past {
     }
 }
 
+/// The share of a climb that its beginning is found by.
+const CLIMB_BEGUN: f64 = 0.1;
+
 impl Life {
+    /// When it began to climb to its level from its lowest floor, and how far that is, bytes. A
+    /// straight climb has a tenth of its way behind it when it has a tenth of its time.
+    pub fn climb(&self) -> (Time, f64) {
+        let points = self.curve.points(0.0);
+        let least = points.iter().map(|point| point.low).fold(self.level, f64::min);
+        let climbed = self.level - least;
+        let begun = points.iter().rev().find(|point| point.low <= least + CLIMB_BEGUN * climbed);
+        let Some(begun) = begun else { return (self.started, climbed) };
+        let begun = Time::from_micros((begun.at_s * 1e6) as i64);
+        let before_us = self.last.micros_since(begun) as f64 * CLIMB_BEGUN / (1.0 - CLIMB_BEGUN);
+        let onset = begun.minus(Duration::from_micros(before_us.max(0.0) as u64));
+        let first = points.first().map_or(self.started, |first| {
+            Time::from_micros((first.at_s * 1e6) as i64).min(self.started)
+        });
+        (onset.max(first), climbed)
+    }
+
+    /// Since when it has not fallen at once by about `bytes`.
+    pub fn unfallen_since(&self, bytes: f64) -> Time {
+        let fall = size_of(bytes).map_or(0, |size| self.falls[size]);
+        Time::from_seconds(fall.into()).max(self.started)
+    }
+
     /// What fell at once was collected: such falls, and the time between them, are known by size.
     pub(super) fn note_fall(&mut self, service: &mut Service, time: Time, value: f64) {
         let Some(largest) = size_of(self.level - value) else { return };

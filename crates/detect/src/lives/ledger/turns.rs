@@ -77,6 +77,7 @@ impl Ledger {
             started,
             start_known,
             last: now,
+            judged: now,
             level: 0.0,
             kind: 0,
             floors: Floors::default(),
@@ -170,7 +171,7 @@ impl Ledger {
         let service = &mut self.services[self.instances[place].service as usize];
         let usual_s = service.interval_s();
         if let Some(life) = &self.instances[place].life {
-            let gap_s = time.micros_since(life.last) as f64 / 1e6;
+            let gap_s = time.micros_since(life.judged) as f64 / 1e6;
             let is_cut = !self.instances[place].tells_start
                 && kind == life.kind
                 && life.level > 0.0
@@ -196,6 +197,7 @@ impl Ledger {
             let (floors, curve) = (Floors::default(), Curve::default());
             *life = Life { kind, floors, curve, base: f64::INFINITY, high: 0.0, ..life.clone() };
         }
+        life.judged = life.judged.max(time);
         let service = &mut self.services[service_place];
         life.note_fall(service, time, value);
         let complete = life.take(time, value);
