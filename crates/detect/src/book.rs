@@ -485,11 +485,11 @@ fn has_new_culprit(told: &Finding, finding: &Finding) -> bool {
 }
 
 /// Of findings that are equally loud the one with the most to say: calls that hang explain the
-/// refusals, and refusals are nearer to users than growth.
+/// refusals, refusals are nearer to users than growth, and many lives say more than one.
 fn rank(kind: Kind) -> u8 {
     match kind {
         Kind::HeldOpen => 2,
-        Kind::RefusalAtLimit => 1,
+        Kind::RefusalAtLimit | Kind::GrowthAcrossLives => 1,
         _ => 0,
     }
 }

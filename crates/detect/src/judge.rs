@@ -28,6 +28,15 @@ pub struct Step {
     pub evidence: Evidence,
 }
 
+/// When lives are judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moment {
+    /// At the end of a tick.
+    Tick,
+    /// When somebody asks after the last one.
+    End,
+}
+
 /// What is judged of one resource.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Resource {
@@ -111,6 +120,18 @@ impl Judge {
         let mut step = Step::default();
         for place in self.places.values().copied().collect::<Vec<_>>() {
             self.decide(place, second, &mut step);
+        }
+        step
+    }
+
+    /// What there is to say after the last tick, `second`, to somebody who asks and for whom no
+    /// more rows will come: growth in a life whose history is too short for a pipeline to speak.
+    pub fn conclude(&mut self, second: Second) -> Step {
+        let mut step = Step::default();
+        for place in self.places.values().copied().collect::<Vec<_>>() {
+            if self.state.resources[place].lives.is_seen() {
+                self.decide_lives(place, second, Moment::End, &mut step);
+            }
         }
         step
     }
@@ -210,14 +231,18 @@ impl Judge {
     }
 
     /// Decides about a resource whose instances are watched.
-    fn decide_lives(&mut self, place: usize, second: Second, step: &mut Step) {
+    fn decide_lives(&mut self, place: usize, second: Second, moment: Moment, step: &mut Step) {
         let Resource { ledger, lives, .. } = &mut self.state.resources[place];
         let memory = lives::Place {
             resource: ledger.name(),
             limit: self.configs[place].limit,
             response_time: self.settings.response_time,
         };
-        let verdicts = lives.step(&self.settings.detectors, &memory, second);
+        let detectors = &self.settings.detectors;
+        let verdicts = match moment {
+            Moment::Tick => lives.step(detectors, &memory, second),
+            Moment::End => Some(lives.conclude(detectors, &memory, second)),
+        };
         let Some(verdicts) = verdicts else { return };
         let rules = rules(&self.settings);
         for transition in self.state.book.step(&rules, second, memory.resource, verdicts) {
@@ -228,7 +253,7 @@ impl Judge {
 
     fn decide(&mut self, place: usize, second: Second, step: &mut Step) {
         if self.state.resources[place].lives.is_seen() {
-            return self.decide_lives(place, second, step);
+            return self.decide_lives(place, second, Moment::Tick, step);
         }
         let Resource { ledger, suite, .. } = &mut self.state.resources[place];
         ledger.end_tick(second);

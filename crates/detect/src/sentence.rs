@@ -301,7 +301,7 @@ pub(crate) fn advice(finding: &Finding) -> String {
 
 /// The headline and the advice of an incident that is over.
 pub(crate) fn resolved(finding: &Finding, reason: Reason) -> (String, String) {
-    if let Some(texts) = lives::resolved(finding) {
+    if let Some(texts) = lives::resolved(finding, reason) {
         return texts;
     }
     let Finding { resource, owner, .. } = finding;

@@ -130,14 +130,14 @@ pub fn replay(
     for file in feed::file_partitions(config) {
         feeds.push(feed::open(&file)?);
     }
-    let report = judge(config.settings(), &feeds, on_step)?;
+    let (report, _) = judge(config.settings(), &feeds, on_step)?;
     for sentence in report.useless_sources() {
         tracing::warn!("{sentence}");
     }
     Ok(report)
 }
 
-/// Judges what the feeds bring, to their end.
+/// Judges what the feeds bring, to their end; the judge then knows all of it.
 ///
 /// `on_step` is called after each tick with the tick, the judge, what it decided, and the event
 /// time at which that could be decided.
@@ -145,7 +145,7 @@ pub fn judge(
     settings: Settings,
     feeds: &[Feed],
     mut on_step: impl FnMut(&Tick, &Judge, Step, Time) -> anyhow::Result<()>,
-) -> anyhow::Result<Report> {
+) -> anyhow::Result<(Report, Judge)> {
     let mut merge = Merge::new(settings.correct_within);
     let mut judge = Judge::new(settings);
     let mut report = Report::default();
@@ -190,7 +190,7 @@ pub fn judge(
     for (total, beyond) in report.rejects.iter_mut().zip(rejects.beyond) {
         *total += beyond;
     }
-    Ok(report)
+    Ok((report, judge))
 }
 
 /// The earliest moment at which a live pipeline could have decided the tick.

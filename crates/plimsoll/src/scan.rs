@@ -1,8 +1,9 @@
 //! `plimsoll scan`: what a log or metrics file says, without a definition of a pipeline.
 //!
 //! Each file is recognised by its first lines ([`formats`]), read with the parser of its format,
-//! and judged together with the others in event time, exactly as `replay` does. Nothing is sent
-//! and nothing is stored.
+//! and judged together with the others in event time, exactly as `replay` does. At the end of the
+//! files, where nobody can wait for more, growth of memory with a short history is said as well.
+//! Nothing is sent and nothing is stored.
 
 mod fields;
 pub mod formats;
@@ -16,6 +17,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
+use plimsoll_detect::judge::Step;
 use plimsoll_detect::settings::{ResourceConfig, Settings};
 use plimsoll_ingest::config::SourceConfig;
 use plimsoll_ingest::file::FileSource;
@@ -92,13 +94,22 @@ pub fn scan(arguments: &cli::Scan, out: &mut impl Write) -> anyhow::Result<Exit>
     let settings = settings(&files, arguments)?;
     let mut story = Story::default();
     let mut decided: BTreeMap<(IncidentId, u32), Time> = BTreeMap::new();
-    let report = replay::judge(settings.clone(), &feeds, |_, _, step, decided_at| {
+    let mut tell = |step: Step, decided_at| {
         for transition in &step.transitions {
             story.add(transition);
             decided.insert((transition.incident, transition.sequence), decided_at);
         }
-        Ok(())
-    })?;
+    };
+    let mut end = None;
+    let (report, mut judge) =
+        replay::judge(settings.clone(), &feeds, |tick, _, step, decided_at| {
+            tell(step, decided_at);
+            end = Some((tick.second, decided_at));
+            Ok(())
+        })?;
+    if let Some((second, decided_at)) = end {
+        tell(judge.conclude(second), decided_at);
+    }
     let found = report::Found { files: &files, settings: &settings, story, report, decided };
     match arguments.format {
         cli::ScanFormat::Text => out.write_all(found.text(&asked).as_bytes())?,

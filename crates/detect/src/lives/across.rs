@@ -24,7 +24,7 @@ pub const GENERATIONS_MIN: usize = 3;
 const CHANCE: f64 = 1e-3;
 
 /// A life grows if its slope is so many standard errors above zero.
-const EVIDENCE: f64 = 3.0;
+pub(super) const EVIDENCE: f64 = 3.0;
 
 /// What the user sets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -18,6 +18,8 @@ pub struct Line {
     pub noise: f64,
     /// The value of the line at the last point, bytes.
     pub last: f64,
+    /// The mean of the values, bytes.
+    pub mean: f64,
     /// From the first point to the last, seconds.
     pub span_s: f64,
     /// How many points are as good as independent, at least 3.
@@ -56,6 +58,7 @@ impl Line {
             slope_error: noise / xx.sqrt() * stretch.sqrt(),
             noise,
             last: mean_y + slope * (last - mean_x),
+            mean: mean_y,
             span_s: last,
             independent: (count / stretch).max(3.0),
         })
@@ -73,9 +76,8 @@ pub fn student_90(freedom: f64) -> f64 {
     student.inverse_cdf(0.9)
 }
 
-/// The rise in the second half of the points divided by that in the first, each by its own line:
-/// 1 for a line, e^(−T/2τ) for what fills with the time constant τ. `None` if there was no rise.
-pub fn second_half(points: &[Point]) -> Option<f64> {
+/// The slopes of the first and of the second half of the points, bytes per second.
+pub fn halves(points: &[Point]) -> (f64, f64) {
     let (first, second) = points.split_at(points.len() / 2);
     let slope = |half: &[Point]| {
         let count = half.len() as f64;
@@ -86,10 +88,36 @@ pub fn second_half(points: &[Point]) -> Option<f64> {
             xx += (point.at_s - mean_x).powi(2);
             xy += (point.at_s - mean_x) * (point.low - mean_y);
         }
-        xy / xx
+        if xx > 0.0 { xy / xx } else { 0.0 }
     };
-    let (early, late) = (slope(first), slope(second));
+    (slope(first), slope(second))
+}
+
+/// The rise in the second half of the points divided by that in the first, each by its own line:
+/// 1 for a line, e^(−T/2τ) for what fills with the time constant τ. `None` if there was no rise.
+pub fn second_half(points: &[Point]) -> Option<f64> {
+    let (early, late) = halves(points);
     (early > 0.0).then(|| late / early)
+}
+
+/// What is still to come, in shares of the rise so far, if rises over equal times form a geometric
+/// series and the second half's was `ratio` of the first's; without end from 1 on.
+pub fn more(ratio: f64) -> f64 {
+    let ratio = ratio.max(0.0);
+    if ratio >= 1.0 { f64::INFINITY } else { ratio * ratio / (1.0 + ratio) / (1.0 - ratio) }
+}
+
+/// Whether the least of each third of the points lies above that of the third before by at least
+/// half of what a line that gains `gained` brings in that time.
+pub fn is_steady(points: &[Point], gained: f64) -> bool {
+    let third = points.len() / 3;
+    if third == 0 {
+        return false;
+    }
+    let lows = points.rchunks_exact(third).take(3);
+    let lows: Vec<f64> =
+        lows.map(|part| part.iter().map(|point| point.low).fold(f64::INFINITY, f64::min)).collect();
+    lows.windows(2).all(|pair| pair[0] - pair[1] >= gained / 6.0)
 }
 
 /// The largest share of the rise that came from one floor to the next: nearly 1 for a step.
@@ -134,6 +162,24 @@ mod tests {
         let ratio = second_half(&points((0..40).map(|t| 1.0 - (-f64::from(t) / 20.0).exp())));
         assert!((ratio.unwrap() - 0.368).abs() < 1e-3, "{ratio:?}");
         assert!((second_half(&points((0..40).map(f64::from))).unwrap() - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn what_is_to_come_is_the_rest_of_a_geometric_series() {
+        // By hand: 1/2 then 1/4 leaves 1/4, a third of the 3/4 so far.
+        assert!((more(0.5) - 1.0 / 3.0).abs() < 1e-12);
+        assert_eq!((more(-0.2), more(1.0)), (0.0, f64::INFINITY));
+    }
+
+    #[test]
+    fn a_line_is_steady_and_a_step_or_one_high_day_is_not() {
+        let steady = |values: &[f64]| {
+            let points = points(values.iter().copied());
+            is_steady(&points, values[values.len() - 1] - values[0])
+        };
+        assert!(steady(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]));
+        assert!(!steady(&[0.0, 0.0, 0.0, 0.0, 8.0, 8.0, 8.0, 8.0, 8.0]));
+        assert!(!steady(&[0.0, 4.0, 0.0, 0.0, 4.0, 0.0, 0.0, 8.0, 8.0]));
     }
 
     #[test]

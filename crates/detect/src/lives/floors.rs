@@ -80,10 +80,12 @@ impl Floors {
         complete
     }
 
-    /// The complete stretches of a scale, oldest first.
+    /// The complete stretches of a scale, oldest first; not the one in which the life began, which
+    /// is short.
     pub fn points(&self, scale: usize) -> Vec<Point> {
         let floors = &self.scales[scale];
-        let complete = floors.iter().take(floors.len().saturating_sub(1));
+        let skipped = usize::from(floors.len() <= FLOORS_MAX);
+        let complete = floors.iter().take(floors.len().saturating_sub(1)).skip(skipped);
         complete
             .map(|floor| point(i64::from(floor.number), width_s(scale), floor.low, floor.high))
             .collect()
@@ -186,7 +188,9 @@ mod tests {
         let mut floors = Floors::default();
         let at = |second: i64| Time::from_seconds(1_700_000_000 + second);
         assert_eq!(1_700_000_000 % width_s(0), 0);
-        assert_eq!(floors.take(at(0), 5.0), 0);
+        // The life begins within a stretch, which is none.
+        assert_eq!(floors.take(at(-1), 1.0), 0);
+        assert_eq!(floors.take(at(0), 5.0) & 1, 1);
         assert_eq!(floors.take(at(7), 3.0), 0);
         assert_eq!(floors.take(at(8), 9.0) & 1, 1);
         // A late value counts in its own stretch.

@@ -12,7 +12,9 @@ pub mod within;
 
 pub(crate) mod evidence;
 pub(crate) mod ledger;
+pub(crate) mod rise;
 pub(crate) mod sentence;
+pub(crate) mod urgency;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -95,9 +97,7 @@ impl Lives {
     ) -> Option<Vec<(Witness, Verdict)>> {
         self.ledger.flush();
         let news = std::mem::take(&mut self.ledger.news);
-        for instance in &news.turned {
-            self.within.forget(*instance);
-        }
+        self.forget(&news.turned);
         if let Some(settings) = detectors.growth_within_life.on() {
             for (instance, complete) in &news.sampled {
                 self.within.look(settings, place, &mut self.ledger, *instance, *complete);
@@ -110,9 +110,7 @@ impl Lives {
         }
         // Lives that were silent for too long have ended just now.
         let late = std::mem::take(&mut self.ledger.news);
-        for instance in &late.turned {
-            self.within.forget(*instance);
-        }
+        self.forget(&late.turned);
         if let Some(settings) = detectors.growth_across_lives.on() {
             for service in news.ended.iter().chain(&late.ended) {
                 match across::look(settings, place, &self.ledger, *service, second) {
@@ -132,8 +130,32 @@ impl Lives {
         is_worth.then_some(verdicts)
     }
 
-    fn verdicts(&self, detectors: &Detectors, place: &Place<'_>) -> Vec<(Witness, Verdict)> {
-        let mut verdicts = Vec::new();
+    fn forget(&mut self, turned: &[u32]) {
+        for instance in turned {
+            self.within.forget(*instance, self.ledger.instances[*instance as usize].service);
+        }
+    }
+
+    /// What is to be said at the end of the rows, when somebody asks and nobody can wait for more:
+    /// also growth whose history is short.
+    pub fn conclude(
+        &mut self,
+        detectors: &Detectors,
+        place: &Place<'_>,
+        second: Second,
+    ) -> Vec<(Witness, Verdict)> {
+        if let Some(settings) = detectors.growth_within_life.on() {
+            self.within.conclude(settings, place, &self.ledger, second.end());
+        }
+        self.verdicts(detectors, place)
+    }
+
+    fn verdicts(&mut self, detectors: &Detectors, place: &Place<'_>) -> Vec<(Witness, Verdict)> {
+        let ended = self.within.take_ended();
+        let mut verdicts: Vec<_> = ended
+            .into_iter()
+            .map(|(of, why)| (Witness::Life(Kind::GrowthWithinLife, of), Verdict::Ended(why)))
+            .collect();
         let mut say = |kind: Kind, whose: u32, finding: Finding| {
             verdicts.push((Witness::Life(kind, whose), Verdict::Found(finding)));
         };
@@ -145,7 +167,9 @@ impl Lives {
         if let Some(settings) = detectors.growth_within_life.on() {
             for (service, mut finding) in self.within.findings(settings, place, &self.ledger) {
                 let across = self.across.get(&service);
-                finding.release = across.and_then(|across| across.release.clone());
+                if let Some(release) = across.and_then(|across| across.release.clone()) {
+                    finding.release = Some(release);
+                }
                 if let Some(Detail::WithinLife(within)) = &mut finding.detail
                     && let Some(Detail::AcrossLives(lives)) =
                         across.and_then(|across| across.detail.clone())

@@ -1,7 +1,7 @@
 //! The words of findings about memory and lives.
 
 use plimsoll_model::detail::{AcrossLives, NotBack, WithinLife};
-use plimsoll_model::{Detail, Finding, Interval, Kind, Owner, Second};
+use plimsoll_model::{Detail, Finding, Interval, Kind, Owner, Reason, Second};
 
 use crate::sentence::{clock, span};
 
@@ -123,9 +123,19 @@ pub(crate) fn advice(finding: &Finding) -> Option<String> {
 }
 
 /// Why it is over, if it is about lives.
-pub(crate) fn resolved(finding: &Finding) -> Option<(String, String)> {
+pub(crate) fn resolved(finding: &Finding, reason: Reason) -> Option<(String, String)> {
     let who = who(&finding.owner);
     Some(match finding.kind {
+        Kind::GrowthWithinLife if reason == Reason::LifeEnded => {
+            let instance = match &finding.detail {
+                Some(Detail::WithinLife(within)) => within.instance.as_str(),
+                _ => who,
+            };
+            (
+                format!("The life of {instance} that grew is over, and its memory with it."),
+                "Find out what grew: the next life may grow as well.".to_owned(),
+            )
+        }
         Kind::GrowthWithinLife => (
             format!("{who} does not grow towards its limit any more."),
             "Find out what grew before it returns.".to_owned(),

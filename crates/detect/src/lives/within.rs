@@ -3,80 +3,73 @@
 //! `docs/detectors.md`, "Growth within a life".
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use plimsoll_model::detail::WithinLife;
-use plimsoll_model::{Detail, Finding, Interval, Kind, Severity, Time};
+use plimsoll_model::{Detail, Finding, Interval, Kind, Reason, Release, Severity, Time};
 use serde::{Deserialize, Serialize};
 
-use super::fit::{self, Line};
-use super::floors::{Point, SCALES, width_s};
-use super::ledger::{Ledger, Life, Service};
+use super::floors::{FLOORS_MAX, Point, SCALES, width_s};
+use super::ledger::{Ledger, Life};
+use super::rise::{Rise, Shape, Window};
+use super::urgency::{Case, best, us};
 use super::{Place, name_of, owner_of};
 
 /// The scale after the last: the curve of the whole life.
 const WHOLE_LIFE: u8 = SCALES as u8;
 
-/// A slope is one if it is so many standard errors above zero.
-const EVIDENCE: f64 = 4.0;
-
-/// The share of the room that growth must have used: what went on so far goes on for a third of
-/// that again with a chance of three in four (Gott 1993).
-const SHARE: f64 = 0.75;
-
-/// A share of the limit from which on the level itself is evidence enough.
-const NEARLY_FULL: f64 = 0.9;
-
-/// No two neighbouring floors may make more of the rise: that is a step.
-const JUMP_MAX: f64 = 0.4;
-
 /// What the user sets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WithinSettings {
-    /// How loudly to speak.
+    /// The loudest severity that may be used.
     pub severity: Severity,
-    /// It speaks when the limit may come within so many response times: two days if the response
-    /// time is 30 minutes.
+    /// A page is due when the limit may come within so many response times: two days if the
+    /// response time is 30 minutes.
     pub horizon: u32,
+    /// A ticket is due when the limit may come within so many response times: four weeks.
+    pub ticket_horizon: u32,
 }
 
 impl Default for WithinSettings {
     fn default() -> WithinSettings {
-        WithinSettings { severity: Severity::Page, horizon: 96 }
+        WithinSettings { severity: Severity::Page, horizon: 96, ticket_horizon: 1_344 }
     }
 }
 
-/// Growth at one scale of one instance.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Rise {
-    since: Time,
-    slope: f64,
-    /// The relative error of the slope.
-    doubt: f64,
-    noise: f64,
-    /// The value of the line at `at`.
-    level: f64,
+/// What is said of an instance.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Told {
+    severity: Severity,
+    /// The rise that is spoken of, as it is now.
+    rise: Rise,
+    /// When there was last a reason.
     at: Time,
-    /// What was gained over the window.
-    gained: f64,
-    interval: Interval,
-    limit: f64,
+    /// The release before it.
+    release: Option<Release>,
 }
 
 /// What the detector remembers: the rises that it sees.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Within {
-    rises: BTreeMap<(u32, u8), Rise>,
-    /// Instances that it speaks of, and when they last had a reason.
-    told: BTreeMap<u32, Time>,
+    rises: BTreeMap<(u32, u8), (Rise, Shape)>,
+    /// Instances that it speaks of.
+    told: BTreeMap<u32, Told>,
+    /// Programs of an instance that it does not speak of any more, and why.
+    ended: Vec<(u32, Reason)>,
 }
 
 impl Within {
-    /// The life of `instance` began or ended: no window crosses that.
-    pub fn forget(&mut self, instance: u32) {
+    /// The life of `instance`, which is one of `service`, began or ended: no window crosses that.
+    pub fn forget(&mut self, instance: u32, service: u32) {
         self.rises.retain(|(of, _), _| *of != instance);
-        self.told.remove(&instance);
+        if self.told.remove(&instance).is_some() {
+            self.ended.push((service, Reason::LifeEnded));
+        }
+    }
+
+    /// Programs of an instance that it does not speak of any more, and why; once.
+    pub fn take_ended(&mut self) -> Vec<(u32, Reason)> {
+        std::mem::take(&mut self.ended)
     }
 
     /// `instance` has a new sample; `complete` are the scales with a new complete stretch.
@@ -88,107 +81,151 @@ impl Within {
         instance: u32,
         complete: u8,
     ) {
-        let own = &ledger.instances[instance as usize];
-        let Some(life) = &own.life else { return };
+        let Some(case) = Case::new(settings, place, ledger, instance) else { return };
         let limit = ledger.limit_of(instance, place.limit);
-        let service = &ledger.services[own.service as usize];
-        for scale in 0..SCALES as u8 {
-            if complete & 1 << scale != 0 {
-                let width = width_s(scale.into()) as f64;
-                let points = life.floors.points(scale.into());
-                self.note(
-                    instance,
-                    scale,
-                    limit.and_then(|limit| rise(service, &points, width, limit)),
-                );
+        for scale in 0..=WHOLE_LIFE {
+            let is_complete = match scale {
+                WHOLE_LIFE => complete != 0,
+                scale => complete & 1 << scale != 0,
+            };
+            if is_complete {
+                let window = window(case.life, scale);
+                let measured =
+                    limit.and_then(|limit| Rise::measure(&window, case.service, case.life, limit));
+                self.note((instance, scale), measured);
             }
         }
-        if complete != 0 {
-            let width = life.curve.width_s() as f64;
-            let points = life.curve.points(super::across::WARM_UP);
-            self.note(
-                instance,
-                WHOLE_LIFE,
-                limit.and_then(|limit| rise(service, &points, width, limit)),
-            );
-        }
-        let best = self.best(instance, life);
-        let forecast = best.map(|rise| rise.interval);
-        let is_told = self.told.contains_key(&instance);
-        let horizon_us = us(place.response_time) * i64::from(settings.horizon);
-        let now = life.last;
-        let is_news =
-            best.is_some_and(|rise| is_reason(rise, life, service, place, horizon_us, is_told));
-        if is_news {
-            self.told.insert(instance, now);
-        } else if let Some(at) = self.told.get(&instance)
-            && now.micros_since(*at) > us(place.response_time)
-        {
-            self.told.remove(&instance);
-        }
+        self.judge(&case, instance, ledger.instances[instance as usize].service);
+        let forecast = self.going_on(case.life, instance).map(|rise| rise.interval);
         if let Some(life) = &mut ledger.instances[instance as usize].life {
             life.forecast = forecast;
         }
     }
 
-    fn note(&mut self, instance: u32, scale: u8, rise: Option<Rise>) {
-        match rise {
-            Some(rise) => self.rises.insert((instance, scale), rise),
-            None => self.rises.remove(&(instance, scale)),
+    /// What one window shows now.
+    fn note(&mut self, key: (u32, u8), measured: Option<(Rise, Shape)>) {
+        let told = self.told.get_mut(&key.0).filter(|told| told.rise.scale == key.1);
+        if let (Some(told), Some((rise, _))) = (told, &measured) {
+            told.rise = rise.clone();
+        }
+        match measured.filter(|(_, shape)| *shape != Shape::Harmless) {
+            Some(seen) => self.rises.insert(key, seen),
+            None => self.rises.remove(&key),
         };
+    }
+
+    fn judge(&mut self, case: &Case<'_>, instance: u32, service: u32) {
+        let life = case.life;
+        let told = self.told.get(&instance).map(|told| told.severity);
+        let going_on =
+            |rise: &Rise, shape| shape == Shape::Straight && rise.goes_on(life.level, life.last);
+        // Only the rise that is known best may page: a short one may be part of something else.
+        let paging = best(self.of(instance), going_on)
+            .filter(|rise| case.urgency(rise, told) == Some(Severity::Page))
+            .filter(|rise| !has_stopped(rise, life));
+        let found = paging.map(|rise| (rise, Severity::Page)).or_else(|| {
+            let is_ticket = |rise: &Rise, shape| {
+                going_on(rise, shape)
+                    && case.urgency(rise, told).is_some()
+                    && !has_stopped(rise, life)
+            };
+            best(self.of(instance), is_ticket).map(|rise| (rise, Severity::Ticket))
+        });
+        if let Some((rise, severity)) = found {
+            let severity = told.map_or(severity, |told| told.max(severity));
+            let release = case.release();
+            let told = Told { severity, rise: rise.clone(), at: life.last, release };
+            self.told.insert(instance, told);
+        } else if let Some(told) = self.told.get(&instance) {
+            // What fell is over soon; what only rises less for a while may go on.
+            let has_left = !told.rise.goes_on(life.level, life.last);
+            let lasting_us = if has_left { 0 } else { (told.rise.span_s() * 1e6) as i64 / 4 };
+            let patience_us = us(case.place.response_time).max(lasting_us);
+            if life.last.micros_since(told.at) > patience_us {
+                self.told.remove(&instance);
+                self.ended.push((service, Reason::GrowthEnded));
+            }
+        }
+    }
+
+    /// Somebody asks now: what grows is said, however short its history.
+    pub fn conclude(
+        &mut self,
+        settings: &WithinSettings,
+        place: &Place<'_>,
+        ledger: &Ledger,
+        now: Time,
+    ) {
+        for instance in 0..ledger.instances.len() as u32 {
+            if self.told.contains_key(&instance) || !ledger.is_alive(instance, now) {
+                continue;
+            }
+            let Some(case) = Case::new(settings, place, ledger, instance) else { continue };
+            let life = case.life;
+            let asked = |rise: &Rise, _: Shape| {
+                rise.goes_on(life.level, life.last) && case.is_worth_a_look(rise)
+            };
+            if let Some(rise) = best(self.of(instance), asked) {
+                let (severity, rise) = (Severity::Ticket, rise.clone());
+                let told = Told { severity, rise, at: life.last, release: case.release() };
+                self.told.insert(instance, told);
+            }
+        }
+    }
+
+    fn of(&self, instance: u32) -> impl Iterator<Item = &(Rise, Shape)> {
+        self.rises.range((instance, 0)..=(instance, WHOLE_LIFE)).map(|(_, seen)| seen)
     }
 
     /// The rise that is known best, of those that the newest level has not left.
-    fn best(&self, instance: u32, life: &Life) -> Option<&Rise> {
-        let rises = self.rises.range((instance, 0)..=(instance, WHOLE_LIFE)).map(|(_, rise)| rise);
-        let goes_on = |rise: &&Rise| {
-            let window_us = (rise.gained / rise.slope * 1e6) as i64;
-            life.level >= rise.level - 4.0 * rise.noise - 0.1 * rise.gained
-                && life.last.micros_since(rise.at) < window_us / 2
-        };
-        rises.filter(goes_on).min_by(|a, b| a.doubt.total_cmp(&b.doubt))
+    fn going_on(&self, life: &Life, instance: u32) -> Option<&Rise> {
+        best(self.of(instance), |rise, shape| {
+            shape == Shape::Straight && rise.goes_on(life.level, life.last)
+        })
     }
 
-    /// What is to be said of each program: the instance whose limit comes first.
+    /// What is to be said of each program: the instance whose limit comes first, of those that are
+    /// spoken of most loudly.
     pub fn findings(
         &self,
         settings: &WithinSettings,
         place: &Place<'_>,
         ledger: &Ledger,
     ) -> BTreeMap<u32, Finding> {
-        let mut findings: BTreeMap<u32, Finding> = BTreeMap::new();
-        for instance in self.told.keys() {
-            let own = &ledger.instances[*instance as usize];
-            let Some(life) = &own.life else { continue };
-            let Some(rise) = self.best(*instance, life) else { continue };
-            let name = ledger.services[own.service as usize].name.as_deref();
+        let mut findings = BTreeMap::new();
+        for service in 0..ledger.services.len() as u32 {
+            let Some(instance) = self.speaks_of(ledger, service) else { continue };
+            let own = &ledger.instances[instance as usize];
+            let (Some(life), Some(Told { severity, rise, release, .. })) =
+                (&own.life, self.told.get(&instance))
+            else {
+                continue;
+            };
+            let name = ledger.services[service as usize].name.as_deref();
             let finding = Finding {
                 kind: Kind::GrowthWithinLife,
                 resource: place.resource.to_owned(),
                 unit: "bytes".to_owned(),
                 owner: owner_of(name, &own.holder),
-                severity: settings.severity,
+                severity: (*severity).min(settings.severity),
                 since: rise.since.second(),
                 level: life.level as u64,
                 usable: Some(rise.limit as u64),
                 owner_level: Some(life.level as u64),
                 owner_level_before: Some((rise.level - rise.gained).max(0.0) as u64),
                 growth_per_minute: Some(rise.slope * 60.0),
-                exhaustion: Some(rise.interval),
-                release: None,
+                exhaustion: Some(ahead(rise.interval, life.last)),
+                release: release.clone(),
                 refused: 0,
                 doubts: Vec::new(),
                 detail: Some(Detail::WithinLife(WithinLife {
                     instance: name_of(&own.holder).to_owned(),
                     since: rise.since.second(),
-                    floors: self.window(life, *instance).map_or(String::new(), |(name, _)| name),
+                    floors: floors_name(&window(life, rise.scale)),
                     across: None,
                 })),
             };
-            let known = findings.get(&own.service).and_then(|known| known.exhaustion);
-            if known.is_none_or(|known| rise.interval.from < known.from) {
-                findings.insert(own.service, finding);
-            }
+            findings.insert(service, finding);
         }
         findings
     }
@@ -197,108 +234,44 @@ impl Within {
     pub fn speaks_of(&self, ledger: &Ledger, service: u32) -> Option<u32> {
         let of_service = self
             .told
-            .keys()
-            .copied()
-            .filter(|instance| ledger.instances[*instance as usize].service == service);
-        let from = |instance: &u32| {
-            let life = ledger.instances[*instance as usize].life.as_ref()?;
-            self.best(*instance, life).map(|rise| rise.interval.from)
-        };
-        of_service.filter(|instance| from(instance).is_some()).min_by_key(from)
+            .iter()
+            .filter(|(place, _)| ledger.instances[**place as usize].service == service);
+        let first = of_service
+            .min_by_key(|(_, told)| (std::cmp::Reverse(told.severity), told.rise.interval.from));
+        first.map(|(instance, _)| *instance)
     }
-}
 
-/// Growth at one scale, or `None`: evidence, and none of the harmless shapes.
-fn rise(service: &Service, points: &[Point], width_s: f64, limit: f64) -> Option<Rise> {
-    let line = Line::through(points, |point| point.low)?;
-    let gained = line.slope * line.span_s;
-    // Between two collections floors rise by themselves.
-    if width_s < 1.5 * service.cycle_s(gained / 4.0) {
-        return None;
-    }
-    if line.evidence() < EVIDENCE || fit::largest_jump(points, gained) > JUMP_MAX {
-        return None;
-    }
-    let newest = Line::through(&points[points.len() - (points.len() / 3).max(8)..], |it| it.low)?;
-    if newest.slope + newest.slope_error < 0.5 * line.slope {
-        return None;
-    }
-    // What is judged against the limit are the peaks, unless they are held down while the floors
-    // rise: a collector lets the heap fill up to its limit.
-    let peaks = Line::through(points, |point| point.high)?;
-    let judged = if peaks.slope >= 0.5 * line.slope { peaks } else { line };
-    let room = (limit - judged.last).max(0.0);
-    if let Some(ratio) = fit::second_half(points)
-        && ratio < 1.0
-    {
-        let more = gained / (1.0 + ratio) * ratio * ratio / (1.0 - ratio);
-        if judged.last + more < limit {
-            return None;
-        }
-    }
-    let student = fit::student_90(line.independent - 2.0);
-    let (fast, slow) =
-        (line.slope + student * line.slope_error, line.slope - student * line.slope_error);
-    let spread = 1.28 * judged.noise;
-    let at_s = points[points.len() - 1].at_s;
-    let moment = |room: f64, slope: f64| Time::from_micros(((at_s + room / slope) * 1e6) as i64);
-    let from = moment((room - spread).max(0.0), fast);
-    let to = (slow > 0.0).then(|| moment(room + spread, slow)).filter(|to| to.is_plausible());
-    Some(Rise {
-        since: Time::from_micros((points[0].at_s * 1e6) as i64),
-        slope: line.slope,
-        doubt: line.slope_error / line.slope,
-        noise: judged.noise,
-        level: judged.last,
-        at: Time::from_micros((at_s * 1e6) as i64),
-        gained,
-        interval: Interval { from, to },
-        limit,
-    })
-}
-
-/// Whether a rise is a reason to speak, or to go on speaking: the limit is near, most of the room
-/// is used, and the level is one that no life came down from.
-fn is_reason(
-    rise: &Rise,
-    life: &Life,
-    service: &Service,
-    place: &Place<'_>,
-    horizon_us: i64,
-    is_told: bool,
-) -> bool {
-    let now = life.last;
-    let (share_min, horizon_us) =
-        if is_told { (0.8 * SHARE, horizon_us / 2 * 3) } else { (SHARE, horizon_us) };
-    if rise.interval.from.micros_since(now) > horizon_us {
-        return false;
-    }
-    let room = (rise.limit - rise.level).max(0.0);
-    let share = rise.gained / (rise.gained + room);
-    let safe = life.safe.max(service.safe);
-    let is_new = life.level > safe + 0.02 * rise.limit;
-    let is_nearly_full = life.level >= NEARLY_FULL * rise.limit;
-    // A young program has no history to tell a warm-up from a leak.
-    let history_us = now.micros_since(service.first_seen);
-    let has_history = history_us >= 48 * us(place.response_time);
-    share >= share_min && (is_told || is_new) && (is_told || has_history || is_nearly_full)
-}
-
-fn us(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX / 1_000)
-}
-
-impl Within {
-    /// The floors through which the best line of `instance` goes, with the name of their metric:
-    /// `memory_floor_2048s` says the width of a stretch.
+    /// The floors through which the line of `instance` goes that is spoken of, with the name of
+    /// their metric: `memory_floor_2048s` says the width of a stretch.
     pub fn window(&self, life: &Life, instance: u32) -> Option<(String, Vec<Point>)> {
-        let best = self.best(instance, life)?;
-        let scale =
-            self.rises.iter().find(|(_, rise)| *rise == best).map(|((_, scale), _)| *scale)?;
-        let (width_s, points) = match scale {
-            WHOLE_LIFE => (life.curve.width_s(), life.curve.points(super::across::WARM_UP)),
-            scale => (width_s(scale.into()), life.floors.points(scale.into())),
-        };
-        Some((format!("memory_floor_{width_s}s"), points))
+        let window = window(life, self.told.get(&instance)?.rise.scale);
+        Some((floors_name(&window), window.points))
     }
+}
+
+fn window(life: &Life, scale: u8) -> Window {
+    let (width_s, points) = match scale {
+        WHOLE_LIFE => (life.curve.width_s(), life.curve.points(super::across::WARM_UP)),
+        scale => (width_s(scale.into()), life.floors.points(scale.into())),
+    };
+    Window { scale, points, width_s: width_s as f64 }
+}
+
+/// Whether the window that is a quarter as long does not rise any more.
+fn has_stopped(rise: &Rise, life: &Life) -> bool {
+    let quarter_s = rise.span_s() / 4.0;
+    let scale = (0..WHOLE_LIFE).rfind(|scale| {
+        let span_s = width_s((*scale).into()) * (FLOORS_MAX as i64 - 1);
+        span_s as f64 <= 1.5 * quarter_s
+    });
+    scale.is_some_and(|scale| rise.has_stopped_in(&window(life, scale).points))
+}
+
+/// Nothing runs out in the past.
+fn ahead(interval: Interval, now: Time) -> Interval {
+    Interval { from: interval.from.max(now), to: interval.to.map(|to| to.max(now)) }
+}
+
+fn floors_name(window: &Window) -> String {
+    format!("memory_floor_{}s", window.width_s)
 }

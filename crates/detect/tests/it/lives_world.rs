@@ -44,6 +44,12 @@ pub struct Program {
     pub deaths: Vec<(usize, i64, Option<EndCause>)>,
     /// Whether rows tell of starts and ends.
     pub told: bool,
+    /// When further instances begin, under names of their own.
+    pub newcomers: Vec<i64>,
+    /// When the number of instances is changed, and to how many.
+    pub scales: Vec<(i64, f64)>,
+    /// Page cache, in MiB by seconds of the run: part of `memory`, and not of `memory_anonymous`.
+    pub cache: Option<Box<dyn Fn(i64) -> f64>>,
 }
 
 impl Program {
@@ -60,6 +66,9 @@ impl Program {
             deploys: Vec::new(),
             deaths: Vec::new(),
             told: true,
+            newcomers: Vec::new(),
+            scales: Vec::new(),
+            cache: None,
         }
     }
 }
@@ -84,8 +93,9 @@ pub struct Heard {
 }
 
 enum What {
-    Sample(f64),
+    Sample(&'static str, f64),
     Event(LifeEvent, Option<EndCause>),
+    Scale(f64),
 }
 
 impl World {
@@ -110,12 +120,16 @@ impl World {
         let mut rows: BTreeMap<i64, Vec<(String, &'static str, String, What)>> = BTreeMap::new();
         let programs = std::mem::take(&mut self.programs);
         for program in &programs {
-            for instance in 0..program.instances {
+            for instance in 0..program.instances + program.newcomers.len() {
                 self.live(program, instance, until, &mut rows, &mut heard);
             }
             for (number, at) in program.deploys.iter().enumerate() {
                 let event = What::Event(LifeEvent::Deploy, None);
                 let row = (String::new(), program.name, format!("1.{}", number + 1), event);
+                rows.entry(*at).or_default().push(row);
+            }
+            for (at, number) in &program.scales {
+                let row = (String::new(), program.name, String::new(), What::Scale(*number));
                 rows.entry(*at).or_default().push(row);
             }
         }
@@ -148,8 +162,13 @@ impl World {
     ) {
         let name = format!("{}-{}", program.name, instance + 1);
         let offset = self.rng.random_range(0..program.every_s);
-        let mut begins = vec![(offset - program.every_s - 30, 0)];
-        for (number, at) in program.deploys.iter().enumerate() {
+        let newcomer = instance.checked_sub(program.instances);
+        let mut begins = match newcomer {
+            None => vec![(offset - program.every_s - 30, 0)],
+            Some(place) => vec![(program.newcomers[place], 0)],
+        };
+        let first = begins[0].0;
+        for (number, at) in program.deploys.iter().enumerate().filter(|(_, at)| **at > first) {
             begins.push((at + 20 + 60 * instance as i64, number + 1));
         }
         let mut noise = 0.0;
@@ -195,7 +214,13 @@ impl World {
                 }
                 let is_missing = self.rng.random::<f64>() < program.missing;
                 if at >= 0 && !is_missing && !self.gap.contains(&at) {
-                    add(at, What::Sample(mib * MIB));
+                    match &program.cache {
+                        None => add(at, What::Sample(metric::MEMORY, mib * MIB)),
+                        Some(cache) => {
+                            add(at, What::Sample(metric::MEMORY, (mib + cache(at)) * MIB));
+                            add(at, What::Sample(metric::MEMORY_ANONYMOUS, mib * MIB));
+                        }
+                    }
                 }
                 at += program.every_s;
             }
@@ -230,11 +255,11 @@ fn ticks(rows: BTreeMap<i64, Vec<(String, &'static str, String, What)>>) -> Vec<
                 .with(Dimension::ServiceVersion, version)
                 .with(Dimension::ServiceInstanceId, name);
             let (kind, index) = match what {
-                What::Sample(value) => {
+                What::Sample(metric, value) => {
                     samples.append(&SampleRow {
                         time,
                         resource: "memory",
-                        metric: metric::MEMORY,
+                        metric,
                         value: *value,
                         holder,
                         ..SampleRow::default()
@@ -245,6 +270,13 @@ fn ticks(rows: BTreeMap<i64, Vec<(String, &'static str, String, What)>>) -> Vec<
                 What::Event(event, cause) => {
                     let (event, cause) = (*event, *cause);
                     lives.append(&LifeRow { time, event, cause, holder, ..LifeRow::default() });
+                    events += 1;
+                    (RowKind::Life, events - 1)
+                }
+                What::Scale(number) => {
+                    let holder = Holder::default().with(Dimension::ServiceName, service);
+                    let (event, value) = (LifeEvent::Scale, Some(*number));
+                    lives.append(&LifeRow { time, event, value, holder, ..LifeRow::default() });
                     events += 1;
                     (RowKind::Life, events - 1)
                 }
