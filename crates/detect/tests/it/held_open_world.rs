@@ -104,7 +104,8 @@ impl World {
         std::iter::once(0.2).chain(ranks.iter().map(|rank| 0.8 * rank / sum)).collect()
     }
 
-    fn statements(&self) -> Vec<Statement> {
+    /// What is logged, in no order.
+    pub fn statements(&self) -> Vec<Statement> {
         let mut rng = StdRng::seed_from_u64(self.seed);
         let shares = self.shares();
         let rate = self.load * self.limit as f64 / self.hold_s;

@@ -2,47 +2,11 @@
 
 use plimsoll_model::lives::EndCause;
 use plimsoll_model::{Dimension, Kind};
+use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
 
+use crate::families::memory::{self, Shape, alike, deploys, drawn, leak};
 use crate::lives_world::{DAY, HOUR, Heard, Program, World};
-
-/// Deploys every 1.5 to 3 days for `days` days.
-fn deploys(rng: &mut StdRng, days: i64) -> Vec<i64> {
-    let every = rng.random_range(1.5..3.0);
-    let (mut at, mut times) = (rng.random_range(0.3..1.5), Vec::new());
-    while at < days as f64 {
-        times.push((at * DAY as f64) as i64);
-        at += every * rng.random_range(0.8..1.2);
-    }
-    times
-}
-
-/// What is alike in all members of the family: how it is measured, not what it does.
-fn drawn(rng: &mut StdRng, program: Program) -> Program {
-    let every = [20, 30, 60, 60];
-    Program {
-        instances: rng.random_range(2..5),
-        base_mib: rng.random_range(250.0..500.0),
-        noise_mib: rng.random_range(1.0..12.0),
-        sawtooth: (rng.random_range(0.0..60.0), rng.random_range(120.0..1_500.0)),
-        every_s: every[rng.random_range(0..every.len())],
-        missing: rng.random_range(0.0..0.03),
-        ..program
-    }
-}
-
-/// A leak for 20 days of deploys and then without.
-fn leak(seed: u64) -> (World, f64, i64) {
-    let mut rng = StdRng::seed_from_u64(seed);
-    let rate = rng.random_range(3.0..9.0);
-    let deploys = deploys(&mut rng, 20);
-    let last = deploys[deploys.len() - 1];
-    let program = drawn(&mut rng, Program::new("web", move |hours, _| rate * hours));
-    let program = Program { deploys, ..program };
-    let calm = Program::new("calm", |_, _| 100.0);
-    (World::new(seed).with(program).with(calm), rate, last)
-}
 
 #[test]
 fn a_leak_is_a_ticket_while_deploys_hide_it_and_a_page_before_its_end() {
@@ -65,52 +29,29 @@ fn a_leak_is_a_ticket_while_deploys_hide_it_and_a_page_before_its_end() {
     }
 }
 
-/// Nothing at all is said of `program`, whatever it is drawn to be.
+/// Nothing at all is said of what has the steepest rise and the total of a leak.
 #[track_caller]
-fn check_silent(what: &str, shape: impl Fn(&mut StdRng, f64, f64) -> Program) {
+fn check_silent(what: &str, shape: Shape) {
     for seed in 100..104 {
-        let mut rng = StdRng::seed_from_u64(seed);
-        // The steepest rise and the total of a leak that lives for a week.
-        let rate = rng.random_range(3.0..7.0);
-        let total = rate * 24.0 * 7.0;
-        let program = shape(&mut rng, rate, total);
-        let program = drawn(&mut rng, program);
-        let heard = World::new(seed).with(program).run(24 * DAY);
+        let heard = alike(seed, shape).run(24 * DAY);
         assert!(heard.openings().is_empty(), "{what}, seed {seed}: {:?}", heard.openings());
     }
 }
 
 #[test]
 fn warm_up_is_silent() {
-    check_silent("warm-up", |rng, _, total| {
-        let hours = rng.random_range(0.05..2.0);
-        let deploys = deploys(rng, 22);
-        let program = Program::new("web", move |at, _| total * (at / hours).min(1.0));
-        Program { deploys, ..program }
-    });
+    check_silent("warm-up", memory::warm_up);
 }
 
 #[test]
 fn a_cache_that_levels_off_is_silent() {
-    check_silent("cache in one life", |_, rate, total| {
-        Program::new("web", move |at, _| total * (1.0 - (-at * rate / total).exp()))
-    });
-    check_silent("cache in many lives", |rng, _, total| {
-        let hours = rng.random_range(4.0..30.0);
-        let deploys = deploys(rng, 22);
-        let program = Program::new("web", move |at, _| total * (1.0 - (-at / hours).exp()));
-        Program { deploys, ..program }
-    });
+    check_silent("cache in one life", memory::one_cache);
+    check_silent("cache in many lives", memory::many_caches);
 }
 
 #[test]
 fn a_step_at_a_release_is_silent() {
-    check_silent("step", |rng, _, total| {
-        let deploys = deploys(rng, 22);
-        let at = deploys[deploys.len() / 2];
-        let program = Program::new("web", move |_, second| if second >= at { total } else { 0.0 });
-        Program { deploys, ..program }
-    });
+    check_silent("step", memory::step);
 }
 
 #[test]
@@ -131,26 +72,12 @@ fn a_sawtooth_with_a_flat_floor_is_silent() {
 
 #[test]
 fn load_that_grows_is_silent() {
-    check_silent("load", |rng, _, total| {
-        let deploys = deploys(rng, 22);
-        let days = rng.random_range(20.0..24.0);
-        let program = Program::new("web", move |_, second| {
-            let day = second as f64 / DAY as f64;
-            total * (day / days) * (1.0 + 0.1 * (day * std::f64::consts::TAU).cos())
-        });
-        Program { deploys, ..program }
-    });
+    check_silent("load", memory::load);
 }
 
 #[test]
 fn every_day_is_silent() {
-    check_silent("daily swing", |rng, _, total| {
-        let deploys = deploys(rng, 22);
-        let program = Program::new("web", move |_, second| {
-            total / 2.0 * (1.0 - (second as f64 / DAY as f64 * std::f64::consts::TAU).cos())
-        });
-        Program { deploys, ..program }
-    });
+    check_silent("daily swing", memory::rhythm);
 }
 
 /// Three instances of a program with a death.
