@@ -2,39 +2,10 @@
 //! the largest, begins to leak after a deploy.
 
 use plimsoll_detect::growth::Growth;
-use plimsoll_model::lives::LifeEvent;
 use plimsoll_model::{Reason, Severity};
 
-use crate::growth_world::{Run, START, World, named, settings};
-
-const DEPLOY: i64 = 100;
-const ISSUER: &str = "app=issuer user=issuer db=main addr=10.0.0.3";
-const APPS: [(&str, f64); 4] = [
-    ("app=web user=web db=main addr=10.0.0.1", 11.0),
-    ("app=worker user=worker db=main addr=10.0.0.2", 6.0),
-    (ISSUER, 4.0),
-    ("app=report user=report db=main addr=10.0.0.4", 2.0),
-];
-
-/// `pooled` of each application's sessions stay open, the others come and go.
-fn estate(seed: u64, pooled: f64) -> World {
-    let mut world = World::new(50, seed);
-    let hold_s = [3.0, 10.0, 30.0][seed as usize % 3];
-    for (words, size) in APPS {
-        let kept = (size * pooled).round();
-        world.pool(words, move |_| kept);
-        world.churn(words, size - kept, hold_s);
-    }
-    world
-}
-
-fn leaking(seed: u64, pooled: f64, until: i64) -> World {
-    let mut world = estate(seed, pooled);
-    let rate = [0.25, 0.33, 0.5][seed as usize / 3 % 3];
-    world.life(DEPLOY, LifeEvent::Deploy, "app=issuer version=2.14");
-    world.leak(ISSUER, rate, DEPLOY + 2, until, true);
-    world
-}
+use crate::families::servers::{DEPLOY, ISSUER, cold, leaking};
+use crate::growth_world::{Run, START, named, settings};
 
 /// Whether the issuer and its release were paged before everything was in use.
 fn in_time(run: &Run) -> bool {
@@ -83,7 +54,7 @@ fn the_same_server_without_the_leak_is_silent() {
     for response_s in [120, 1_800] {
         let mut openings = 0;
         for seed in 0..200 {
-            let mut world = estate(seed, if seed % 2 == 0 { 0.7 } else { 0.0 });
+            let mut world = cold(seed, if seed % 2 == 0 { 0.7 } else { 0.0 });
             openings += world.run(&mut Growth::new(settings(response_s)), 600).openings;
         }
         println!("silent, response {response_s}: {openings} of 200 opened");
@@ -94,7 +65,7 @@ fn the_same_server_without_the_leak_is_silent() {
 #[test]
 fn a_leak_that_stops_and_is_closed_ends_once() {
     for seed in 0..6 {
-        let mut world = estate(seed, 0.7);
+        let mut world = cold(seed, 0.7);
         world.pool(ISSUER, |s| (0.3 * (s - DEPLOY) as f64).clamp(0.0, 22.0) * f64::from(s < 400));
         let run = world.run(&mut Growth::new(settings(600)), 900);
         assert_eq!(run.openings, 1, "seed {seed}");

@@ -4,29 +4,15 @@
 use plimsoll_detect::growth::Growth;
 use plimsoll_model::lives::LifeEvent;
 
+use crate::families::growth::DAY_S;
+use crate::families::servers::ordinary;
 use crate::growth_world::{Work, World, named, settings};
-
-const DAY_S: i64 = 86_400;
-
-/// The issuer opens 6 sessions a minute that last 13 minutes on average; the others hold 25.
-/// `season` is the daily swing of the arrivals.
-fn server(seed: u64, season: f64) -> World {
-    let mut world = World::new(197, seed);
-    let arrivals = move |s: i64| {
-        0.1 * (1.0 + season * (s as f64 / DAY_S as f64 * std::f64::consts::TAU).sin())
-    };
-    let hold_s = Box::new(|_| 780.0);
-    world.crew("app=issuer user=issuer", Work::Churn { arrivals: Box::new(arrivals), hold_s });
-    world.churn("app=web user=web", 15.0, 60.0);
-    world.pool("app=worker user=worker", |_| 10.0);
-    world
-}
 
 /// The mean minutes from the deploy to the first finding, and from there to exhaustion.
 fn table(per_minute: f64, season: f64, seeds: u64) -> (f64, f64) {
     let (mut found, mut lead) = (0.0, 0.0);
     for seed in 0..seeds {
-        let mut world = server(seed, season);
+        let mut world = ordinary(seed, season);
         let deploy = DAY_S + 7_200;
         world.life(deploy, LifeEvent::Deploy, "app=issuer version=2.14");
         world.leak("app=issuer user=issuer", per_minute / 60.0, deploy, i64::MAX, true);
@@ -69,7 +55,7 @@ fn a_leak_under_a_daily_swing_is_found() {
 fn a_slow_leak_under_a_daily_swing_is_found() {
     let (mut in_time, mut before) = (0, 0);
     for (seed, hour) in (0..4).flat_map(|seed| [2, 8, 14, 20].map(|hour| (seed, hour))) {
-        let mut world = server(seed, 0.3);
+        let mut world = ordinary(seed, 0.3);
         let deploy = 2 * DAY_S + hour * 3_600;
         world.life(deploy, LifeEvent::Deploy, "app=issuer version=2.14");
         world.leak("app=issuer user=issuer", 0.1 / 60.0, deploy, i64::MAX, true);

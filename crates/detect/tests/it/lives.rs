@@ -1,47 +1,9 @@
 //! Memory and lives over drawn worlds: leaks are told, what looks like them is not.
 
 use plimsoll_model::{Dimension, Kind, Transition};
-use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
 
-use crate::lives_world::{DAY, HOUR, Program, World};
-
-/// Deploys every 1.5 to 3 days for `days` days.
-pub fn deploys(rng: &mut StdRng, days: i64) -> Vec<i64> {
-    let every = rng.random_range(1.5..3.0);
-    let (mut at, mut times) = (rng.random_range(0.3..1.5), Vec::new());
-    while at < days as f64 {
-        times.push((at * DAY as f64) as i64);
-        at += every * rng.random_range(0.8..1.2);
-    }
-    times
-}
-
-/// What is alike in all members of the family: how it is measured, not what it does.
-pub fn drawn(rng: &mut StdRng, program: Program) -> Program {
-    let every = [20, 30, 60, 60];
-    Program {
-        instances: rng.random_range(2..5),
-        base_mib: rng.random_range(250.0..500.0),
-        noise_mib: rng.random_range(1.0..12.0),
-        sawtooth: (rng.random_range(0.0..60.0), rng.random_range(120.0..1_500.0)),
-        every_s: every[rng.random_range(0..every.len())],
-        missing: rng.random_range(0.0..0.03),
-        ..program
-    }
-}
-
-/// A leak for 20 days of deploys and then without.
-fn leak(seed: u64) -> (World, f64, i64) {
-    let mut rng = StdRng::seed_from_u64(seed);
-    let rate = rng.random_range(3.0..9.0);
-    let deploys = deploys(&mut rng, 20);
-    let last = deploys[deploys.len() - 1];
-    let program = drawn(&mut rng, Program::new("web", move |hours, _| rate * hours));
-    let program = Program { deploys, ..program };
-    let calm = Program::new("calm", |_, _| 100.0);
-    (World::new(seed).with(program).with(calm), rate, last)
-}
+use crate::families::memory::leak;
+use crate::lives_world::{DAY, HOUR};
 
 #[test]
 fn a_leak_is_a_ticket_while_deploys_hide_it_and_a_page_before_its_end() {

@@ -4,20 +4,14 @@
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::lives::{deploys, drawn};
+use crate::families::memory::{self, Shape, alike, deploys, drawn};
 use crate::lives_world::{DAY, HOUR, Program, World};
 
 /// Nothing at all is said of `program`, whatever it is drawn to be.
 #[track_caller]
-fn check_silent(what: &str, shape: impl Fn(&mut StdRng, f64, f64) -> Program) {
+fn check_silent(what: &str, shape: Shape) {
     for seed in 100..104 {
-        let mut rng = StdRng::seed_from_u64(seed);
-        // The steepest rise and the total of a leak that lives for a week.
-        let rate = rng.random_range(3.0..7.0);
-        let total = rate * 24.0 * 7.0;
-        let program = shape(&mut rng, rate, total);
-        let program = drawn(&mut rng, program);
-        let heard = World::new(seed).with(program).run(24 * DAY);
+        let heard = alike(seed, shape).run(24 * DAY);
         assert!(heard.openings().is_empty(), "{what}, seed {seed}: {:?}", heard.openings());
     }
 }
@@ -46,38 +40,21 @@ fn check_paged(what: &str, steepest: impl Fn(f64, f64) -> f64) {
 
 #[test]
 fn warm_up_is_silent() {
-    check_silent("warm-up", |rng, _, total| {
-        let hours = rng.random_range(0.05..2.0);
-        let deploys = deploys(rng, 22);
-        let program = Program::new("web", move |at, _| total * (at / hours).min(1.0));
-        Program { deploys, ..program }
-    });
+    check_silent("warm-up", memory::warm_up);
     check_paged("warm-up", |_, total| total / 2.0);
 }
 
 #[test]
 fn a_cache_that_levels_off_is_silent() {
-    check_silent("cache in one life", |_, rate, total| {
-        Program::new("web", move |at, _| total * (1.0 - (-at * rate / total).exp()))
-    });
-    check_silent("cache in many lives", |rng, _, total| {
-        let hours = rng.random_range(4.0..30.0);
-        let deploys = deploys(rng, 22);
-        let program = Program::new("web", move |at, _| total * (1.0 - (-at / hours).exp()));
-        Program { deploys, ..program }
-    });
+    check_silent("cache in one life", memory::one_cache);
+    check_silent("cache in many lives", memory::many_caches);
     check_paged("cache in one life", |rate, _| rate);
     check_paged("cache in many lives", |_, total| total / 30.0);
 }
 
 #[test]
 fn a_step_at_a_release_is_silent() {
-    check_silent("step", |rng, _, total| {
-        let deploys = deploys(rng, 22);
-        let at = deploys[deploys.len() / 2];
-        let program = Program::new("web", move |_, second| if second >= at { total } else { 0.0 });
-        Program { deploys, ..program }
-    });
+    check_silent("step", memory::step);
     // The step takes a restart of half a minute; the leak as long as a few samples can show.
     check_paged("step", |_, total| total / 0.75);
 }
@@ -101,28 +78,14 @@ fn a_sawtooth_with_a_flat_floor_is_silent() {
 
 #[test]
 fn load_that_grows_is_silent() {
-    check_silent("load", |rng, _, total| {
-        let deploys = deploys(rng, 22);
-        let days = rng.random_range(20.0..24.0);
-        let program = Program::new("web", move |_, second| {
-            let day = second as f64 / DAY as f64;
-            total * (day / days) * (1.0 + 0.1 * (day * std::f64::consts::TAU).cos())
-        });
-        Program { deploys, ..program }
-    });
+    check_silent("load", memory::load);
     // Its steepest hours, by the day's rhythm, at the end.
     check_paged("load", |_, total| total / 24.0 * 0.1 * std::f64::consts::TAU);
 }
 
 #[test]
 fn every_day_is_silent() {
-    check_silent("daily swing", |rng, _, total| {
-        let deploys = deploys(rng, 22);
-        let program = Program::new("web", move |_, second| {
-            total / 2.0 * (1.0 - (second as f64 / DAY as f64 * std::f64::consts::TAU).cos())
-        });
-        Program { deploys, ..program }
-    });
+    check_silent("daily swing", memory::rhythm);
 }
 
 /// Page cache fills up to the limit and stays; what the program itself holds is flat.

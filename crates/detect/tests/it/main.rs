@@ -1,6 +1,8 @@
 //! What the judge makes of small scripts of rows, and the detectors of generated runs.
 
 mod evidence;
+#[allow(dead_code, reason = "the table in docs/detectors.md is made of all of it")]
+mod families;
 mod growth_again;
 mod growth_intervals;
 mod growth_lookalikes;

@@ -18,6 +18,8 @@ mod order;
 mod parts;
 mod proof;
 mod real;
+#[path = "../recordings/mod.rs"]
+mod recordings;
 mod restarts;
 mod retention;
 mod scan;

@@ -1,113 +1,19 @@
 //! The program knows no incident: when a recording is changed, what is said changes with it and
 //! with nothing else. Each test goes through every recording in `pipelines/`.
 
-mod culprit;
-mod edit;
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
 
-use plimsoll::config::{Config, Purpose};
 use plimsoll::expected::{Expected, compare};
-use plimsoll::{golden, replay};
-use plimsoll_ingest::file::FileSource;
-use plimsoll_ingest::raw::RawRecord;
-use plimsoll_model::{
-    Change, Detail, Interval, Kind, Owner, PartitionId, Severity, SourceId, Transition,
-};
+use plimsoll::golden;
+use plimsoll_model::{Change, Detail, Interval, Kind, Severity, Transition};
 use serde_json::Value;
 
-use edit::{keep, seconds_of, shift, shift_dates, written_at};
+use crate::recordings::edit::{self, keep, seconds_of, shift, shift_moments, written_at};
+use crate::recordings::{Recording, culprit, removed};
 
-/// A recording as text, to be changed and judged.
-#[derive(Clone)]
-pub struct Recording {
-    definition: String,
-    expected: String,
-    truth: Value,
-    /// What each source reads.
-    inputs: BTreeMap<String, String>,
-}
-
-impl Recording {
-    fn read(folder: &Path) -> Recording {
-        let text = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
-        let (config, _) = Config::load_for(&folder.join("pipeline.yaml"), Purpose::Replay).unwrap();
-        let mut inputs = BTreeMap::new();
-        let mut truth = folder.join("truth.json");
-        for (name, source) in &config.sources {
-            let [file] = &source.file[..] else { panic!("`{name}` must have one file") };
-            inputs.insert(name.clone(), lines(Path::new(file)));
-            if !truth.is_file() {
-                // It judges what another folder has recorded.
-                truth = Path::new(file).with_file_name("truth.json");
-            }
-        }
-        let truth = serde_json::from_slice(&std::fs::read(truth).unwrap()).unwrap();
-        let (definition, expected) = (text("pipeline.yaml"), text("expected.yaml"));
-        Recording { definition, expected, truth, inputs }
-    }
-
-    fn name(&self) -> &str {
-        let name = self.definition.lines().find_map(|line| line.strip_prefix("name: "));
-        name.expect("a definition has a name")
-    }
-
-    fn truth(&self, field: &str) -> &str {
-        self.truth[field].as_str().unwrap()
-    }
-
-    fn change(&mut self, source: &str, change: impl FnOnce(&str) -> String) {
-        let text = self.inputs.get_mut(source).unwrap();
-        *text = change(text);
-    }
-
-    fn change_all(&mut self, change: impl Fn(&str) -> String) {
-        self.inputs.values_mut().for_each(|text| *text = change(text));
-    }
-
-    fn judge(&self) -> Vec<Transition> {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("pipeline.yaml");
-        std::fs::write(&file, &self.definition).unwrap();
-        let (mut config, _) = Config::load_for(&file, Purpose::Replay).unwrap();
-        for (name, text) in &self.inputs {
-            let path = folder.path().join(name);
-            std::fs::write(&path, text).unwrap();
-            config.override_source(name, vec![path]).unwrap();
-        }
-        let mut transitions = Vec::new();
-        let report = replay::replay(&config, |_, _, step, _| {
-            transitions.extend(step.transitions);
-            Ok(())
-        });
-        assert_eq!(report.unwrap().rejected(), 0, "{} was changed into nonsense", self.name());
-        transitions
-    }
-
-    /// What was said fits to `expected.yaml`.
-    #[track_caller]
-    fn check_expected(&self, transitions: &[Transition]) {
-        let expected = Expected::from_text(Path::new("expected.yaml"), &self.expected).unwrap();
-        assert_eq!(compare(&expected, transitions), [], "{}", self.name());
-    }
-}
-
-/// The decompressed lines of a file.
-fn lines(path: &Path) -> String {
-    let partition = PartitionId { source: SourceId(0), partition: 0 };
-    let mut source = FileSource::open(path, partition, 0).unwrap();
-    let mut text = String::new();
-    while let Some(batch) = source.next_batch().unwrap() {
-        for (_, record) in batch.records() {
-            let RawRecord::Whole(bytes) = record else { panic!("{record:?} in {path:?}") };
-            text += std::str::from_utf8(bytes).unwrap().trim_end_matches('\n');
-            text.push('\n');
-        }
-    }
-    text
-}
+const DAY_S: i64 = 86_400;
 
 /// Every recording with what is said of it unchanged; judged once for all tests.
 fn recordings() -> Vec<(Recording, Vec<Transition>)> {
@@ -124,12 +30,11 @@ fn recordings() -> Vec<(Recording, Vec<Transition>)> {
     recordings
 }
 
-/// The owner that is named first.
-fn culprit(transitions: &[Transition]) -> &str {
-    match &transitions[0].finding.owner {
-        Owner::Holder { value, .. } => value,
-        other => panic!("{other} is nobody who can be renamed or removed"),
-    }
+/// What was said fits to `expected.yaml`.
+#[track_caller]
+fn check_expected(recording: &Recording, transitions: &[Transition]) {
+    let expected = Expected::from_text(Path::new("expected.yaml"), &recording.expected).unwrap();
+    assert_eq!(compare(&expected, transitions), [], "{}", recording.name());
 }
 
 /// Everything that transitions say, with incidents counted: their ids are made of owner and time.
@@ -155,16 +60,16 @@ fn moved(value: &mut Value, days: i64) {
     const MOMENTS: [&str; 8] =
         ["as_of", "opened_at", "since", "from", "to", "deployed_at", "last_seen", "started_at"];
     match value {
-        Value::String(text) => *text = shift_dates(text, days),
+        Value::String(text) => *text = shift_moments(text, days * DAY_S),
         Value::Array(values) => values.iter_mut().for_each(|value| moved(value, days)),
         Value::Object(fields) => {
             for (name, value) in fields {
                 match value.as_i64().filter(|_| MOMENTS.contains(&name.as_str())) {
                     // Ticks are seconds, other moments microseconds.
                     Some(moment) if moment < 1_000_000_000_000 => {
-                        *value = Value::from(moment + days * 86_400);
+                        *value = Value::from(moment + days * DAY_S);
                     }
-                    Some(moment) => *value = Value::from(moment + days * 86_400_000_000),
+                    Some(moment) => *value = Value::from(moment + days * DAY_S * 1_000_000),
                     None => moved(value, days),
                 }
             }
@@ -199,7 +104,7 @@ fn under_another_name_the_same_is_said_of_that_name() {
         recording.expected = rename(&recording.expected);
         recording.change_all(rename);
         let renamed = recording.judge();
-        recording.check_expected(&renamed);
+        check_expected(&recording, &renamed);
         let expected: Vec<Value> = said(&told)
             .iter()
             .map(|value| serde_json::from_str(&rename(&value.to_string())).unwrap())
@@ -216,10 +121,10 @@ fn under_another_name_the_same_is_said_of_that_name() {
 fn a_month_later_the_same_is_said_a_month_later() {
     const DAYS: i64 = 31;
     for (mut recording, told) in recordings() {
-        recording.change_all(|text| shift(text, DAYS));
-        recording.expected = shift_dates(&recording.expected, DAYS);
+        recording.change_all(|text| shift(text, DAYS * DAY_S));
+        recording.expected = shift_moments(&recording.expected, DAYS * DAY_S);
         let later = recording.judge();
-        recording.check_expected(&later);
+        check_expected(&recording, &later);
         let within_s = match recording.name() {
             // Calls are counted in seconds.
             "held-open" | "held-open-end-lines" => {
@@ -241,7 +146,7 @@ fn a_month_later_the_same_is_said_a_month_later() {
                 (sequence, change, reason, severity_peak, finding.kind, finding.owner, release)
             };
             assert_eq!(key(later), key(told), "{}", recording.name());
-            let off = later.as_of.since(told.as_of) - DAYS * 86_400;
+            let off = later.as_of.since(told.as_of) - DAYS * DAY_S;
             assert!(off.abs() <= within_s, "{off} s off: {later:#?}");
         }
     }
@@ -252,9 +157,9 @@ fn a_month_later_the_same_is_said_a_month_later() {
 #[test]
 fn whole_days_and_stretches_later_exactly_the_same_is_said() {
     const DAYS: i64 = 1_024;
-    const { assert!(DAYS * 86_400 % (1 << 17) == 0) };
+    const { assert!(DAYS * DAY_S % (1 << 17) == 0) };
     for (mut recording, told) in recordings() {
-        recording.change_all(|text| shift(text, DAYS));
+        recording.change_all(|text| shift(text, DAYS * DAY_S));
         assert_eq!(said(&recording.judge()), moved_all(&told, DAYS), "{}", recording.name());
     }
 }
@@ -328,7 +233,7 @@ fn check_accordingly(it: &Transition, usable: u64, told: &[Transition]) {
 #[test]
 fn without_the_culprit_nobody_is_paged() {
     for (recording, told) in recordings() {
-        let without = culprit::removed(&recording, culprit(&told)).judge();
+        let without = removed(&recording, culprit(&told)).judge();
         assert_eq!(page(&without), None, "{}", recording.name());
     }
 }

@@ -1,10 +1,8 @@
 //! How the text of a recording is changed.
 
 use jiff::ToSpan;
-use jiff::civil::{Date, DateTime};
+use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-
-const DAY_S: i64 = 86_400;
 
 /// `text` with what stands behind every `mark`, as far as `is_part`, given through `change`.
 pub fn after(
@@ -28,19 +26,22 @@ pub fn after(
     changed + rest
 }
 
-/// The text with every `2026-03-04` so many days later.
-pub fn shift_dates(text: &str, days: i64) -> String {
+/// The text with every `2026-03-04 15:10:00` and `2026-03-04T15:10:00` so many seconds later.
+pub fn shift_moments(text: &str, seconds: i64) -> String {
     let mut changed = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("20") {
         let (before, from) = rest.split_at(at);
         changed.push_str(before);
         let is_begin = !changed.ends_with(|letter: char| letter.is_ascii_digit());
-        let has_dashes = |date: &&str| date.as_bytes()[4] == b'-' && date.as_bytes()[7] == b'-';
-        let date = from.get(..10).filter(has_dashes).and_then(|date| date.parse::<Date>().ok());
-        if let (true, Some(date)) = (is_begin, date) {
-            changed.push_str(&(date + days.days()).to_string());
-            rest = &from[10..];
+        let has_dashes = |text: &&str| text.as_bytes()[4] == b'-' && text.as_bytes()[7] == b'-';
+        let moment = from.get(..19).filter(has_dashes);
+        if let (true, Some(Ok(moment))) = (is_begin, moment.map(str::parse::<DateTime>)) {
+            let later = (moment + seconds.seconds()).to_string();
+            changed.push_str(&later[..10]);
+            changed.push_str(&from[10..11]);
+            changed.push_str(&later[11..]);
+            rest = &from[19..];
         } else {
             changed.push_str("20");
             rest = &from[2..];
@@ -49,28 +50,28 @@ pub fn shift_dates(text: &str, days: i64) -> String {
     changed + rest
 }
 
-/// A recording's input so many days later: dates of ISO 8601 and of HAProxy, seconds since 1970,
-/// and the begin of a session that PostgreSQL writes into its id.
-pub fn shift(text: &str, days: i64) -> String {
-    let later_s = days * DAY_S;
+/// A recording's input so many seconds later: moments of ISO 8601 and of HAProxy, seconds since
+/// 1970, and the begin of a session that PostgreSQL writes into its id.
+pub fn shift(text: &str, seconds: i64) -> String {
+    const HAPROXY: &str = "%d/%b/%Y:%H:%M:%S";
     let is_digit = |letter: char| letter.is_ascii_digit();
-    let text = after(text, "\"ts\":", is_digit, |seconds| {
-        (seconds.parse::<i64>().unwrap() + later_s).to_string()
+    let text = after(text, "\"ts\":", is_digit, |whole| {
+        (whole.parse::<i64>().unwrap() + seconds).to_string()
     });
     let is_hex = |letter: char| letter.is_ascii_hexdigit();
-    let text = after(&text, "\"session_id\":\"", is_hex, |seconds| {
-        format!("{:x}", i64::from_str_radix(seconds, 16).unwrap() + later_s)
+    let text = after(&text, "\"session_id\":\"", is_hex, |began| {
+        format!("{:x}", i64::from_str_radix(began, 16).unwrap() + seconds)
     });
     let text = after(
         &text,
         " [",
-        |letter| letter != ':',
-        |date| match Date::strptime("%d/%b/%Y", date) {
-            Ok(date) => (date + days.days()).strftime("%d/%b/%Y").to_string(),
-            Err(_) => date.to_owned(),
+        |letter| letter.is_ascii_alphanumeric() || ['/', ':'].contains(&letter),
+        |moment| match DateTime::strptime(HAPROXY, moment) {
+            Ok(moment) => (moment + seconds.seconds()).strftime(HAPROXY).to_string(),
+            Err(_) => moment.to_owned(),
         },
     );
-    shift_dates(&text, days)
+    shift_moments(&text, seconds)
 }
 
 /// Seconds since 1970 of `2026-03-04T15:10:00Z` or `2026-03-04 15:10:00.123 UTC`.
@@ -92,7 +93,7 @@ pub fn value<'a>(line: &'a str, mark: &str) -> Option<&'a str> {
 
 /// The seconds since 1970 at which a line was written; an HAProxy writes at a request's end.
 pub fn written_at(line: &str) -> f64 {
-    if let Some(request) = super::culprit::Request::read(line) {
+    if let Some(request) = super::without::Request::read(line) {
         return request.end_ms() as f64 / 1e3;
     }
     match value(line, "\"ts\":") {
