@@ -80,7 +80,7 @@ bad.yaml: 2 problems
 2. bad.yaml:4:1: unknown key `colour`
      4 | colour: blue
        | ^^^^^^
-       = known here: `version`, `name`, `response_time`, `correct_within`, `data`, `listen`, `kafka`, `clickhouse`, `sources`, `resources`, `detectors`, `receivers`, `routes`
+       = known here: `version`, `name`, `response_time`, `correct_within`, `retention`, `data`, `listen`, `kafka`, `clickhouse`, `sources`, `resources`, `detectors`, `receivers`, `routes`
 
 ";
         assert_eq!(out, format!("{warned}{refused}{warned}"));
