@@ -24,6 +24,7 @@ pub mod scan;
 pub mod service;
 pub mod sql;
 pub mod story;
+pub mod terminal;
 pub mod threshold;
 pub mod version;
 pub mod watched;

@@ -31,6 +31,7 @@ use crate::exit::Exit;
 use crate::feed::{self, Feed, FilePartition};
 use crate::replay;
 use crate::story::Story;
+use crate::terminal::wrapped;
 use formats::Guess;
 use head::Head;
 
@@ -73,8 +74,12 @@ enum TakenFor {
 /// Recognises the files, judges them, and says what was found on `out`.
 ///
 /// [`Exit::Findings`] if there is any finding; [`Exit::Unavailable`] if nothing was found because
-/// none of the files could be judged.
-pub fn scan(arguments: &cli::Scan, out: &mut impl Write) -> anyhow::Result<Exit> {
+/// none of the files could be judged. `width` is that of the terminal, if `out` is one.
+pub fn scan(
+    arguments: &cli::Scan,
+    width: Option<usize>,
+    out: &mut impl Write,
+) -> anyhow::Result<Exit> {
     let asked = Asked::new(arguments)?;
     let mut files = Vec::new();
     let mut feeds = Vec::new();
@@ -101,7 +106,7 @@ pub fn scan(arguments: &cli::Scan, out: &mut impl Write) -> anyhow::Result<Exit>
     })?;
     let found = report::Found { files: &files, settings: &settings, story, report, decided };
     match arguments.format {
-        cli::ScanFormat::Text => out.write_all(found.text(&asked).as_bytes())?,
+        cli::ScanFormat::Text => out.write_all(wrapped(&found.text(&asked), width).as_bytes())?,
         cli::ScanFormat::Json => writeln!(out, "{}", found.json(&asked))?,
     }
     Ok(found.exit())
