@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use crate::config::{Config, Problems};
+use crate::config::{Config, Problems, Purpose};
 use crate::exit::Exit;
 use crate::terminal::wrapped;
 
@@ -13,7 +13,7 @@ pub fn check(files: &[PathBuf], width: Option<usize>, out: &mut impl Write) -> i
     let mut exit = Exit::Ok;
     for file in files {
         let shown = file.display();
-        match Config::load(file) {
+        match Config::load_for(file, Purpose::Check) {
             Ok((_, warnings)) if warnings.is_empty() => writeln!(out, "{shown}: ok")?,
             Ok((_, warnings)) => {
                 let count = counted(warnings.len(), "warning");
@@ -50,6 +50,7 @@ mod tests {
             std::fs::write(&path, text).unwrap();
             path
         };
+        write("x", "");
         let good = write(
             "good.yaml",
             "version: 1\nname: p\nsources: {db: {file: x, format: postgres_jsonlog, resource: r}}\n",

@@ -24,7 +24,7 @@ fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(error) if is_broken_pipe(&error) => Exit::Ok.into(),
         Err(error) => {
-            terminal::tell(&format!("plimsoll: {}", terminal::told(&error)));
+            terminal::tell(&format!("plimsoll: {}{}", counted(&error), terminal::told(&error)));
             exit_of(&error).into()
         }
     }
@@ -33,9 +33,7 @@ fn main() -> ExitCode {
 fn act(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Demo(demo) => show_recordings(&demo),
-        Command::Scan(scan) => {
-            scan::scan(&scan, width_of(&io::stdout()), &mut io::stdout().lock())
-        }
+        Command::Scan(scan) => scan::scan(&scan, width_of(&io::stdout()), &mut io::stdout().lock()),
         Command::Run(run) => live(&run),
         Command::Replay(replay) => judge_history(replay),
         Command::Test(test) => test_folders(&test),
@@ -257,6 +255,16 @@ fn start_log(cli: &Cli) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// How many problems follow, if they are numbered.
+fn counted(error: &anyhow::Error) -> String {
+    match error.downcast_ref::<Problems>() {
+        Some(Problems(problems)) if problems.len() > 1 => {
+            format!("{} problems\n\n", problems.len())
+        }
+        _ => String::new(),
+    }
+}
+
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let cause = error.downcast_ref::<io::Error>();
     cause.is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
@@ -271,7 +279,11 @@ fn exit_of(error: &anyhow::Error) -> Exit {
     let of_store = error.chain().find_map(|cause| cause.downcast_ref::<plimsoll_store::Error>());
     if is(|cause| cause.is::<Problems>() || cause.is::<plimsoll::config::OverrideError>()) {
         Exit::Configuration
-    } else if is(|cause| cause.is::<scan::UsageError>() || cause.is::<demo::NotEmpty>() || cause.is::<replay::NoFiles>()) {
+    } else if is(|cause| {
+        cause.is::<scan::UsageError>()
+            || cause.is::<demo::NotEmpty>()
+            || cause.is::<replay::NoFiles>()
+    }) {
         Exit::Usage
     } else if let Some(error) = of_store {
         match error {

@@ -6,6 +6,7 @@
 
 mod fields;
 pub mod formats;
+mod haproxy;
 mod head;
 mod json;
 mod other;
@@ -19,14 +20,16 @@ use std::path::Path;
 use plimsoll_detect::settings::{ResourceConfig, Settings};
 use plimsoll_ingest::config::SourceConfig;
 use plimsoll_ingest::file::FileSource;
+use plimsoll_ingest::haproxy::HaproxyConfig;
 use plimsoll_ingest::map::MapConfig;
 use plimsoll_ingest::parser::Parser;
 use plimsoll_ingest::raw::RawBatch;
 use plimsoll_ingest::timestamp::TimestampReader;
 use plimsoll_model::{IncidentId, PartitionId, Time};
+use serde::de::DeserializeOwned;
 
 use crate::cli;
-use crate::config::map_from_text;
+use crate::config::section_from_text;
 use crate::exit::Exit;
 use crate::feed::{self, Feed, FilePartition};
 use crate::replay;
@@ -47,10 +50,12 @@ const NAME: &str = "scan";
 pub struct UsageError(String);
 
 /// What the command line says beside the files.
+#[derive(Default)]
 struct Asked {
     resource: Option<String>,
     timezone: Option<String>,
     map: Option<MapConfig>,
+    haproxy: Option<HaproxyConfig>,
 }
 
 /// One file, and what it was taken for.
@@ -143,16 +148,13 @@ impl Asked {
         if let Some(zone) = &arguments.timezone {
             TimestampReader::new(zone).map_err(UsageError)?;
         }
-        let map = match &arguments.map {
-            None => None,
-            Some(text) => Some(map_from_text(text).map_err(|problems| {
-                UsageError(format!("--map is not a map of fields\n\n{problems}"))
-            })?),
-        };
+        let map = section("map", arguments.map.as_deref())?;
+        let haproxy = section("haproxy", arguments.haproxy.as_deref())?;
         Ok(Asked {
             resource: arguments.resource.clone(),
             timezone: arguments.timezone.clone(),
             map,
+            haproxy,
         })
     }
 
@@ -189,6 +191,17 @@ impl Asked {
     }
 }
 
+/// What stands behind `--NAME`, as it would behind `NAME:` in a definition.
+fn section<T: DeserializeOwned>(
+    name: &'static str,
+    text: Option<&str>,
+) -> Result<Option<T>, UsageError> {
+    let read = text.map(|text| section_from_text(name, text)).transpose();
+    read.map_err(|problems| {
+        UsageError(format!("--{name} cannot be read as `{name}` of a definition\n\n{problems}"))
+    })
+}
+
 /// The resources that the files name, with the limits of the command line.
 fn settings(files: &[Scanned], arguments: &cli::Scan) -> Result<Settings, UsageError> {
     let mut units: BTreeMap<&str, &str> = BTreeMap::new();
@@ -199,16 +212,23 @@ fn settings(files: &[Scanned], arguments: &cli::Scan) -> Result<Settings, UsageE
             }
         }
     }
-    for (name, _) in arguments.limits.iter().chain(&arguments.reserved) {
-        match name {
-            Some(name) if !units.contains_key(name.as_str()) => {
-                let known: Vec<_> = units.keys().map(|name| format!("`{name}`")).collect();
+    for given in arguments.limits.iter().chain(&arguments.reserved) {
+        let known: Vec<_> = units.keys().map(|name| format!("`{name}`")).collect();
+        if let Some(name) = given.resource.as_deref().filter(|name| !units.contains_key(name)) {
+            return Err(UsageError(format!(
+                "no file is about a resource `{name}`; there is: {}",
+                if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+            )));
+        }
+        let concerned = units
+            .iter()
+            .filter(|(name, _)| given.resource.as_deref().is_none_or(|wanted| wanted == **name));
+        for (name, unit) in concerned {
+            if given.are_bytes && *unit != "memory" {
                 return Err(UsageError(format!(
-                    "no file is about a resource `{name}`; there is: {}",
-                    if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+                    "resource `{name}` has {unit}, which are counted and not measured in bytes: write a number such as `--limit {name}=200`"
                 )));
             }
-            _ => {}
         }
     }
     let mut settings = Settings::new(NAME);
@@ -224,10 +244,10 @@ fn settings(files: &[Scanned], arguments: &cli::Scan) -> Result<Settings, UsageE
 }
 
 /// The last value given for `name`, or else the last given for all.
-fn wanted(given: &[(Option<String>, u64)], name: &str) -> Option<u64> {
+fn wanted(given: &[cli::Units], name: &str) -> Option<u64> {
     let of = |wanted: Option<&str>| {
-        let fits = |(key, _): &&(Option<String>, u64)| key.as_deref() == wanted;
-        given.iter().rev().find(fits).map(|(_, value)| *value)
+        let fits = |units: &&cli::Units| units.resource.as_deref() == wanted;
+        given.iter().rev().find(fits).map(|units| units.count)
     };
     of(Some(name)).or_else(|| of(None))
 }

@@ -94,7 +94,10 @@ mod tests {
 
     #[test]
     fn a_word_that_is_too_long_stays_whole() {
-        assert_eq!(wrapped("see https://example.com/a-b/c", Some(9)), "see\n    https://example.com/a-b/c");
+        assert_eq!(
+            wrapped("see https://example.com/a-b/c", Some(9)),
+            "see\n    https://example.com/a-b/c"
+        );
     }
 
     #[test]
@@ -109,6 +112,9 @@ mod tests {
         let twice = inner().context("cannot list `x`: No such file; name a folder");
         assert_eq!(told(&twice), "cannot list `x`: No such file; name a folder");
         assert_eq!(told(&inner().context("cannot list `x`")), "cannot list `x`: No such file");
-        assert_eq!(told(&twice.context("demo")), "demo: cannot list `x`: No such file; name a folder");
+        assert_eq!(
+            told(&twice.context("demo")),
+            "demo: cannot list `x`: No such file; name a folder"
+        );
     }
 }

@@ -59,7 +59,7 @@ pub(super) fn prompt(session: &Session<'_>) -> anyhow::Result<Exit> {
                     Typed::Statement(statement) => answer(session, &statement),
                     Typed::Unknown(word) => {
                         terminal::tell(&format!("`{word}` is no command; \\? lists them"));
-                    },
+                    }
                 }
             }
             Ok(line) => {
