@@ -1,7 +1,7 @@
 //! `plimsoll`: the program's table of contents. The library beside it does the work.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -200,9 +200,8 @@ fn test_folders(test: &cli::Test) -> anyhow::Result<Exit> {
 
 fn migrate_tables(migrate: &cli::Migrate) -> anyhow::Result<Exit> {
     let config = load(&migrate.config, Purpose::Run)?;
-    let section = config.clickhouse.clone().with_context(|| {
-        format!("`{}` has no `clickhouse` section: add its url", migrate.config.display())
-    })?;
+    let section = config.clickhouse.clone();
+    let section = section.ok_or_else(|| NoClickHouse(migrate.config.clone()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let clickhouse = ClickHouse::new("clickhouse", section)?;
     let applied = runtime.block_on(clickhouse.migrate(migrate.dry_run))?;
@@ -219,6 +218,11 @@ fn migrate_tables(migrate: &cli::Migrate) -> anyhow::Result<Exit> {
     }
     Ok(Exit::Ok)
 }
+
+/// The definition does not say where the tables are.
+#[derive(Debug, thiserror::Error)]
+#[error("`{}` has no `clickhouse` section; add one: `clickhouse: {{url: \"https://host:8443\"}}`", .0.display())]
+struct NoClickHouse(PathBuf);
 
 /// The definition, its warnings told.
 fn load(file: &Path, purpose: Purpose) -> anyhow::Result<Config> {
@@ -277,7 +281,11 @@ fn exit_of(error: &anyhow::Error) -> Exit {
     }
     let is = |what: fn(&(dyn std::error::Error + 'static)) -> bool| error.chain().any(what);
     let of_store = error.chain().find_map(|cause| cause.downcast_ref::<plimsoll_store::Error>());
-    if is(|cause| cause.is::<Problems>() || cause.is::<plimsoll::config::OverrideError>()) {
+    if is(|cause| {
+        cause.is::<Problems>()
+            || cause.is::<plimsoll::config::OverrideError>()
+            || cause.is::<NoClickHouse>()
+    }) {
         Exit::Configuration
     } else if is(|cause| {
         cause.is::<scan::UsageError>()

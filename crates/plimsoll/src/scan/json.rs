@@ -96,7 +96,11 @@ fn with_map(
         (false, true) => "slots",
         (false, false) => "connections",
     };
-    let default = if is_memory { "memory" } else { "resource" };
+    let default = match unit {
+        "memory" => "memory",
+        "slots" => "calls",
+        _ => "resource",
+    };
     let resource = asked.resource.as_deref().unwrap_or(default).to_owned();
     let mut resources = vec![resource.clone()];
     if let Some(path) = map["resource"].as_str() {

@@ -109,6 +109,7 @@ fn a_wrong_command_line_is_met_with_the_usage_of_its_command() {
     check(path, "sql -c p.yaml -f x select", 2, &["Usage: plimsoll sql"]);
     check(path, "scan p.yaml --limit -3", 2, &["invalid value '-3'", "200, orders-db=200"]);
     check(path, "check -c p.yaml", 0, &["p.yaml: ok"]);
+    check(path, "clickhouse migrate -c p.yaml", 78, &["no `clickhouse` section", "url"]);
 }
 
 #[test]
@@ -185,7 +186,7 @@ fn who_holds_is_read_or_asked_for() {
         ("who.jsonl", &(0..9).map(|at| line(at, "who")).collect::<String>()),
         ("guy.jsonl", &(0..9).map(|at| line(at, "guy")).collect::<String>()),
     ]);
-    check(folder.path(), "scan who.jsonl", 0, &["holder: {tenant: who}"]);
+    check(folder.path(), "scan who.jsonl", 0, &["holder: {tenant: who}", "known of `calls`"]);
     let words = ["nobody can be named", "fields that are left: guy", "holder: {tenant: guy}}'"];
     check(folder.path(), "scan guy.jsonl", 0, &words);
     let words = ["has the field `nothere`", "there are: guy, id"];
