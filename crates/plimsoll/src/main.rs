@@ -1,5 +1,8 @@
 //! `plimsoll`: the program's table of contents. The library beside it does the work.
 
+// They panic when nobody reads any more; `writeln!` gives an error, which ends the program quietly.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -228,7 +231,8 @@ struct NoClickHouse(PathBuf);
 fn load(file: &Path, purpose: Purpose) -> anyhow::Result<Config> {
     let (config, warnings) = Config::load_for(file, purpose)?;
     for warning in &warnings {
-        tracing::warn!("{}: {}", file.display(), warning.what);
+        let next = if warning.advice.is_empty() { "" } else { "; " };
+        tracing::warn!("{}: {}{next}{}", file.display(), warning.what, warning.advice);
     }
     Ok(config)
 }

@@ -1,7 +1,10 @@
 //! What somebody meets who has never seen the program: each test is a thing that went wrong once.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::process::Stdio;
+
+use nix::pty::{Winsize, openpty};
 
 use crate::cli::{check, exhausted, folder, program, said};
 
@@ -244,4 +247,32 @@ fn no_help_is_wider_than_it_must_be() {
             assert!(line.chars().count() <= max, "{command}: {line}");
         }
     }
+}
+
+#[test]
+fn sentences_fit_a_terminal_and_stay_whole_in_a_pipe() {
+    const COLUMNS: u16 = 60;
+    let folder = folder(&[("db.jsonl", &exhausted().join("\n"))]);
+    let line = "scan db.jsonl --limit 3";
+    let piped = said(&check(folder.path(), line, 1, &[]).stdout);
+    assert!(piped.lines().any(|line| line.chars().count() > usize::from(COLUMNS)), "{piped}");
+
+    let size = Winsize { ws_row: 24, ws_col: COLUMNS, ws_xpixel: 0, ws_ypixel: 0 };
+    let terminal = openpty(&size, None).unwrap();
+    let mut command = program(folder.path(), line);
+    let mut child = command.stdout(terminal.slave).stderr(Stdio::null()).spawn().unwrap();
+    drop(command);
+    let (mut shown, mut bytes) = (Vec::new(), [0; 4096]);
+    let mut master = File::from(terminal.master);
+    // The terminal is gone with the child, which is an error on this side.
+    while let Ok(length @ 1..) = master.read(&mut bytes) {
+        shown.extend_from_slice(&bytes[..length]);
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    let shown = said(&shown);
+    for line in shown.lines() {
+        assert!(line.trim_end().chars().count() <= usize::from(COLUMNS), "{line}");
+    }
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(words(&shown), words(&piped));
 }
