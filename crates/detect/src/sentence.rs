@@ -95,14 +95,14 @@ fn held_open(finding: &Finding, detail: &HeldOpen, as_of: Second) -> String {
     let (now, before) = (detail.arrivals_per_s, detail.arrivals_per_s_before);
     // Calls come at random: two in three of such counts lie within one deviation.
     let deviation = (before.max(now) / FLOW_S as f64).sqrt();
-    let flow = match now - before {
+    let rate = match now - before {
         change if change > 3.0 * deviation => {
             format!("rate has risen from {before:.1} to {now:.1}/s")
         }
         change if change < -3.0 * deviation => {
             format!("rate has fallen from {before:.1} to {now:.1}/s")
         }
-        _ => format!("rate is unchanged ({})", rate(now)),
+        _ => format!("rate is unchanged ({})", flow(now)),
     };
     let whose = match owner {
         Owner::Holder { .. } if !further.is_empty() => "their ",
@@ -138,7 +138,7 @@ fn held_open(finding: &Finding, detail: &HeldOpen, as_of: Second) -> String {
         1 => "; 1 request was refused".to_owned(),
         refused => format!("; {refused} requests were refused"),
     };
-    format!("{who}; {whose}{flow}, {hang}{free}{victims}{refused}.")
+    format!("{who}; {whose}{rate}, {hang}{free}{victims}{refused}.")
 }
 
 /// `51 other tenants waited 340 s in all`.
@@ -180,7 +180,7 @@ fn are(count: u64) -> &'static str {
 }
 
 /// `9.8/s`, `2.4/min`, `0/s`.
-fn rate(per_s: f64) -> String {
+fn flow(per_s: f64) -> String {
     match per_s {
         rate if rate >= 0.1 => format!("{rate:.1}/s"),
         rate if rate >= 0.1 / 60.0 => format!("{:.1}/min", rate * 60.0),
@@ -565,7 +565,7 @@ mod tests {
                 .starts_with("1 of 197 usable connections of orders-db is in use")
         );
         assert_eq!([0, 1, 2].map(are), ["are", "is", "are"]);
-        assert_eq!([0.0, 0.04, 0.1, 9.84].map(rate), ["0/s", "2.4/min", "0.1/s", "9.8/s"]);
+        assert_eq!([0.0, 0.04, 0.1, 9.84].map(flow), ["0/s", "2.4/min", "0.1/s", "9.8/s"]);
     }
 
     #[test]

@@ -35,10 +35,8 @@ pub const STOP_WITHIN: Duration = Duration::from_secs(15);
 
 /// Runs the pipeline until `cancel`. When it returns, everything judged is durable.
 pub async fn run(config: Config, cancel: CancellationToken) -> anyhow::Result<()> {
-    let store = Store::open(&config.data, Options::new(&config.name)).with_context(|| {
-        let data = config.data.display();
-        format!("cannot start in `{data}` (`data` in the definition names another directory)")
-    })?;
+    let store = Store::open(&config.data, Options::new(&config.name))
+        .with_context(|| format!("cannot open `{}`", config.data.display()))?;
     let store: SharedStore = Arc::new(std::sync::Mutex::new(store));
     let health = Health::default();
     health.set(judge::JUDGE, State::Starting);

@@ -1,7 +1,6 @@
 //! What must hold between the parts of a definition, and what a person should know.
 
 use std::net::SocketAddr;
-use std::path::Path;
 
 use plimsoll_console::require_loopback;
 use plimsoll_deliver::{ClickHouse, PagerDuty};
@@ -217,7 +216,7 @@ fn zone_like(name: &str) -> String {
 /// Files of sources that are folders, which no command reads, and those that are not there.
 pub(super) fn files(
     tree: &Node,
-    folder: &Path,
+    folder: &std::path::Path,
     errors: &mut Reporter<'_>,
     warnings: &mut Reporter<'_>,
 ) {

@@ -85,7 +85,7 @@ fn a_cause_is_said_once_with_what_to_do() {
     once("replay -c gone.yaml", 78, &["plimsoll: gone.yaml: cannot read"], "No such file");
     fs::write(folder.path().join("file"), "").unwrap();
     fs::write(folder.path().join("d.yaml"), format!("{ON_FILE}data: file/x\n")).unwrap();
-    once("run -c d.yaml", 69, &["`data` in the definition"], "Not a directory");
+    once("run -c d.yaml", 69, &["this user may write it"], "Not a directory");
 }
 
 #[test]
