@@ -114,7 +114,8 @@ fn held_open(finding: &Finding, detail: &HeldOpen, as_of: Second) -> String {
             percent(all_before),
         ),
         _ => format!(
-            "{level} of {total} {unit} of {resource} are held: calls of everybody take longer"
+            "{level} of {total} {unit} of {resource} {} held: calls of everybody take longer",
+            are(*level)
         ),
     };
     let (now, before) = (detail.arrivals_per_s, detail.arrivals_per_s_before);
@@ -129,7 +130,7 @@ fn held_open(finding: &Finding, detail: &HeldOpen, as_of: Second) -> String {
         change if change < -3.0 * deviation => {
             format!("rate has fallen from {before:.1} to {now:.1}/s")
         }
-        _ => format!("rate is unchanged ({now:.1}/s)"),
+        _ => format!("rate is unchanged ({})", flow(now)),
     };
     let whose = match owner {
         Owner::Holder { .. } if !further.is_empty() => "their ",
@@ -148,9 +149,12 @@ fn held_open(finding: &Finding, detail: &HeldOpen, as_of: Second) -> String {
             let seconds = |time: Time| time.micros_since(as_of.end()).max(0) as f64 / 1e6;
             let to = interval.to.map_or_else(String::new, |to| format!("-{}", length(seconds(to))));
             let free = usable.saturating_sub(*level);
-            format!("; {free} are free, gone in {}{to}", length(seconds(interval.from)))
+            format!("; {free} {} free, gone in {}{to}", are(free), length(seconds(interval.from)))
         }
-        (Some(usable), None) => format!("; {} are free", usable.saturating_sub(*level)),
+        (Some(usable), None) => {
+            let free = usable.saturating_sub(*level);
+            format!("; {free} {} free", are(free))
+        }
         (None, _) => String::new(),
     };
     let victims = match detail.victims {
@@ -159,6 +163,7 @@ fn held_open(finding: &Finding, detail: &HeldOpen, as_of: Second) -> String {
     };
     let refused = match finding.refused {
         0 => String::new(),
+        1 => "; 1 request was refused".to_owned(),
         refused => format!("; {refused} requests were refused"),
     };
     format!("{who}; {whose}{rate}, {hang}{free}{victims}{refused}.")
@@ -197,6 +202,20 @@ fn listed(words: impl Iterator<Item = String>) -> String {
     }
 }
 
+/// The verb of so many.
+fn are(count: u64) -> &'static str {
+    if count == 1 { "is" } else { "are" }
+}
+
+/// `9.8/s`, `2.4/min`, `0/s`.
+fn flow(per_s: f64) -> String {
+    match per_s {
+        rate if rate >= 0.1 => format!("{rate:.1}/s"),
+        rate if rate >= 0.1 / 60.0 => format!("{:.1}/min", rate * 60.0),
+        _ => "0/s".to_owned(),
+    }
+}
+
 /// `250 ms`, `8.1 s`, `340 s`, `3 h`.
 fn length(seconds: f64) -> String {
     match seconds {
@@ -223,12 +242,16 @@ fn holding(finding: &Finding, as_of: Second) -> (String, String) {
         (owner @ Owner::Holder { .. }, Some(own)) => {
             let release = release(finding, as_of);
             let holding = format!("{owner}{release} holds {own} {total}{before}");
-            (holding, format!("{level} are in use"))
+            (holding, format!("{level} {} in use", are(*level)))
         }
-        (Owner::Nobody, _) => {
-            (format!("{level} {total} are in use"), "all holders grew in proportion".to_owned())
-        }
-        _ => (format!("{level} {total} are in use"), "the records do not say by whom".to_owned()),
+        (Owner::Nobody, _) => (
+            format!("{level} {total} {} in use", are(*level)),
+            "all holders grew in proportion".to_owned(),
+        ),
+        _ => (
+            format!("{level} {total} {} in use", are(*level)),
+            "the records do not say by whom".to_owned(),
+        ),
     }
 }
 
@@ -341,25 +364,30 @@ fn name(owner: &Owner) -> &str {
     }
 }
 
-/// `15:21:00-15:29:10`, or `after 15:21:00` if it has no end.
+/// `15:21:00-15:29:10`, or `after 15:21:00` if it has no end. Both ends have their dates if they
+/// lie on different days.
 pub(crate) fn span(interval: &Interval, as_of: Second) -> String {
-    let from = clock(interval.from, as_of);
-    match interval.to {
-        Some(to) => format!("{from}-{}", clock(to, as_of)),
-        None => format!("after {from}"),
-    }
+    let Some(to) = interval.to else { return format!("after {}", clock(interval.from, as_of)) };
+    let (from, to) = (interval.from.second().to_string(), to.second().to_string());
+    let today = match (from.split_once('T'), to.split_once('T')) {
+        (Some((first, _)), Some((last, _))) if first == last => as_of.to_string(),
+        _ => String::new(),
+    };
+    format!("{}-{}", short(&from, &today), short(&to, &today))
 }
 
 /// `15:21:00`, with the date if it is not the day of `as_of`. UTC.
 pub(crate) fn clock(time: Time, as_of: Second) -> String {
-    let text = time.second().to_string();
-    let today = as_of.to_string();
-    match (text.split_once('T'), today.split_once('T')) {
-        (Some((day, clock)), Some((today, _))) if day == today => {
-            clock.trim_end_matches('Z').to_owned()
-        }
-        (Some((day, clock)), _) => format!("{day} {}", clock.trim_end_matches('Z')),
-        _ => text,
+    short(&time.second().to_string(), &as_of.to_string())
+}
+
+/// A time as text without its date if that is the date of `today`.
+fn short(time: &str, today: &str) -> String {
+    let Some((day, clock)) = time.split_once('T') else { return time.to_owned() };
+    let clock = clock.trim_end_matches('Z');
+    match today.split_once('T') {
+        Some((today, _)) if day == today => clock.to_owned(),
+        _ => format!("{day} {clock}"),
     }
 }
 
@@ -559,6 +587,28 @@ mod tests {
              than usual since 15:09:35 (9.0 s on average, usually 500 ms); 5 are free.",
             "Throttle acme, globex and initech; their calls hang: look at what they wait for.",
         );
+    }
+
+    #[test]
+    fn one_is_and_two_are() {
+        let one = Finding { level: 1, owner: Owner::Unknown, ..growth() };
+        assert!(
+            headline(&one, at(0).second())
+                .starts_with("1 of 197 usable connections of orders-db is in use")
+        );
+        assert_eq!([0, 1, 2].map(are), ["are", "is", "are"]);
+        assert_eq!([0.0, 0.04, 0.1, 9.84].map(flow), ["0/s", "2.4/min", "0.1/s", "9.8/s"]);
+    }
+
+    #[test]
+    fn an_interval_over_midnight_has_both_dates() {
+        // 15:10 and nine hours.
+        let interval = Interval { from: at(11), to: Some(at(9 * 60)) };
+        let said = "2024-03-12 15:21:00-2024-03-13 00:10:00";
+        assert_eq!(span(&interval, at(0).second()), said);
+        let tomorrow = Interval { from: at(24 * 60), to: Some(at(24 * 60 + 1)) };
+        let said = "2024-03-13 15:10:00-2024-03-13 15:11:00";
+        assert_eq!(span(&tomorrow, at(0).second()), said);
     }
 
     #[test]

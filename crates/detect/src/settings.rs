@@ -148,41 +148,53 @@ pub struct ResourceConfig {
 #[serde(deny_unknown_fields, default)]
 struct Limits {
     #[serde(deserialize_with = "amount")]
-    limit: Option<u64>,
+    limit: Option<Amount>,
     reserved: u64,
 }
 
+/// How many units, and whether that was written in bytes.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(transparent)]
+struct Amount {
+    count: u64,
+    #[serde(skip)]
+    are_bytes: bool,
+}
+
 /// A number, or a text with one and a unit of bytes: `200`, `"200"`, `2GiB`, `1.5 GiB`.
-fn amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    struct Amount;
-    impl Visitor<'_> for Amount {
-        type Value = Option<u64>;
+fn amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Amount>, D::Error> {
+    const fn units(count: u64) -> Amount {
+        Amount { count, are_bytes: false }
+    }
+    struct Written;
+    impl Visitor<'_> for Written {
+        type Value = Option<Amount>;
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a whole number, or one of bytes such as `2GiB`")
+            f.write_str("a whole number, or for memory one of bytes such as `2GiB`")
         }
-        fn visit_unit<E: de::Error>(self) -> Result<Option<u64>, E> {
+        fn visit_unit<E: de::Error>(self) -> Result<Option<Amount>, E> {
             Ok(None)
         }
-        fn visit_u64<E: de::Error>(self, number: u64) -> Result<Option<u64>, E> {
-            Ok(Some(number))
+        fn visit_u64<E: de::Error>(self, number: u64) -> Result<Option<Amount>, E> {
+            Ok(Some(units(number)))
         }
-        fn visit_i64<E: de::Error>(self, number: i64) -> Result<Option<u64>, E> {
+        fn visit_i64<E: de::Error>(self, number: i64) -> Result<Option<Amount>, E> {
             let number = u64::try_from(number);
-            number.map(Some).map_err(|_| E::custom("a limit is not negative"))
+            number.map(units).map(Some).map_err(|_| E::custom("a limit is not negative"))
         }
-        fn visit_str<E: de::Error>(self, text: &str) -> Result<Option<u64>, E> {
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Option<Amount>, E> {
             let wrong = || E::invalid_value(Unexpected::Str(text), &self);
             let at = text.find(|it: char| !it.is_ascii_digit() && it != '.').unwrap_or(text.len());
             let (number, unit) = text.split_at(at);
             if unit.is_empty() {
-                return number.parse().map(Some).map_err(|_| wrong());
+                return number.parse().map(units).map(Some).map_err(|_| wrong());
             }
             let bytes = BYTES.iter().find(|(name, _)| *name == unit.trim()).ok_or_else(wrong)?.1;
             let number: f64 = number.parse().map_err(|_| wrong())?;
-            Ok(Some((number * bytes).round() as u64))
+            Ok(Some(Amount { count: (number * bytes).round() as u64, are_bytes: true }))
         }
     }
-    deserializer.deserialize_any(Amount)
+    deserializer.deserialize_any(Written)
 }
 
 /// Units of bytes.
@@ -207,6 +219,13 @@ impl TryFrom<BTreeMap<Unit, Limits>> for ResourceConfig {
             return Err("a resource must have exactly one unit, such as `connections`".into());
         };
         let Limits { limit, reserved } = limits;
+        if limit.is_some_and(|limit| limit.are_bytes) && unit != Unit::Bytes {
+            return Err(format!(
+                "`{}` are counted and not measured in bytes: their limit is a number such as 200",
+                unit.name()
+            ));
+        }
+        let limit = limit.map(|limit| limit.count);
         match limit {
             Some(0) => {
                 Err("limit `0` must be at least 1; leave it out if it is not known".to_owned())
@@ -221,7 +240,9 @@ impl TryFrom<BTreeMap<Unit, Limits>> for ResourceConfig {
 
 impl From<ResourceConfig> for BTreeMap<Unit, Limits> {
     fn from(config: ResourceConfig) -> Self {
-        let limits = Limits { limit: config.limit, reserved: config.reserved };
+        let are_bytes = config.unit == Unit::Bytes;
+        let limit = config.limit.map(|count| Amount { count, are_bytes });
+        let limits = Limits { limit, reserved: config.reserved };
         BTreeMap::from([(config.unit, limits)])
     }
 }
@@ -286,6 +307,7 @@ mod tests {
     fn wrong_settings_say_what_would_be_right() {
         let resource = |text: &str| format!("{{'pipeline': 'p', 'resources': {{'db': {text}}}}}");
         check_error(&resource("{'connections': {'limit': 0}}"), "limit `0` must be at least 1");
+        check_error(&resource("{'slots': {'limit': '2GiB'}}"), "`slots` are counted");
         check_error(
             &resource("{'connections': {'limit': 3, 'reserved': 3}}"),
             "reserved `3` must be less than the limit (3)",

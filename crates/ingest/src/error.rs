@@ -14,7 +14,7 @@ pub enum Error {
         problem: String,
     },
     /// A file could not be opened.
-    #[error("cannot open `{path}`: {error}")]
+    #[error("cannot open `{path}`: {}", what_next(error))]
     Open {
         /// The file.
         path: String,
@@ -75,4 +75,14 @@ pub enum Error {
         /// What is wrong with the bytes.
         problem: String,
     },
+}
+
+/// What the system said, with what to do about it where that is known.
+fn what_next(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => format!("{error}; check the path"),
+        io::ErrorKind::PermissionDenied => format!("{error}; let this user read it"),
+        io::ErrorKind::IsADirectory => "it is a folder; name a file in it".to_owned(),
+        _ => error.to_string(),
+    }
 }

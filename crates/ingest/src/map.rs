@@ -201,7 +201,11 @@ impl MapConfig {
             }
         }
         for metric in self.unit.keys().filter(|metric| !self.value.contains_key(*metric)) {
-            problems.push(format!("`map.unit` names `{metric}`, which `map.value` does not have"));
+            let has: Vec<String> = self.value.keys().map(|metric| format!("`{metric}`")).collect();
+            let has = if has.is_empty() { "nothing".to_owned() } else { has.join(", ") };
+            problems.push(format!(
+                "`map.unit` names `{metric}`, which `map.value` does not have: it has {has}"
+            ));
         }
         if self.instance.is_some() && self.holder.contains_key(&Dimension::ServiceInstanceId) {
             problems.push(

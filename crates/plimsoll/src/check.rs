@@ -3,24 +3,27 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use crate::config::{Config, Problems};
+use crate::config::{Config, Problems, Purpose};
 use crate::exit::Exit;
+use crate::terminal::wrapped;
 
 /// Checks every file and says on `out` what is wrong. [`Exit::Configuration`] if any is refused;
-/// warnings refuse nothing.
-pub fn check(files: &[PathBuf], out: &mut impl Write) -> io::Result<Exit> {
+/// warnings refuse nothing. `width` is that of the terminal, if `out` is one.
+pub fn check(files: &[PathBuf], width: Option<usize>, out: &mut impl Write) -> io::Result<Exit> {
     let mut exit = Exit::Ok;
     for file in files {
         let shown = file.display();
-        match Config::load(file) {
+        match Config::load_for(file, Purpose::Check) {
             Ok((_, warnings)) if warnings.is_empty() => writeln!(out, "{shown}: ok")?,
             Ok((_, warnings)) => {
                 let count = counted(warnings.len(), "warning");
-                write!(out, "{shown}: ok, {count}\n\n{}\n", Problems(warnings))?;
+                let warnings = Problems(warnings).to_string();
+                write!(out, "{shown}: ok, {count}\n\n{}\n", wrapped(&warnings, width))?;
             }
             Err(problems) => {
                 let count = counted(problems.0.len(), "problem");
-                write!(out, "{shown}: {count}\n\n{problems}\n")?;
+                let problems = problems.to_string();
+                write!(out, "{shown}: {count}\n\n{}\n", wrapped(&problems, width))?;
                 exit = Exit::Configuration;
             }
         }
@@ -47,14 +50,15 @@ mod tests {
             std::fs::write(&path, text).unwrap();
             path
         };
+        write("x", "");
         let good = write(
             "good.yaml",
             "version: 1\nname: p\nsources: {db: {file: x, format: postgres_jsonlog, resource: r}}\n",
         );
         let bad = write("bad.yaml", "version: 1\nname: p\nsources: {}\ncolour: blue\n");
         let mut out = Vec::new();
-        assert_eq!(check(std::slice::from_ref(&good), &mut out).unwrap(), Exit::Ok);
-        assert_eq!(check(&[bad, good], &mut out).unwrap(), Exit::Configuration);
+        assert_eq!(check(std::slice::from_ref(&good), None, &mut out).unwrap(), Exit::Ok);
+        assert_eq!(check(&[bad, good], None, &mut out).unwrap(), Exit::Configuration);
         let out = String::from_utf8(out).unwrap();
         let out = out.replace(&format!("{}/", folder.path().display()), "");
         let warned = "\

@@ -90,9 +90,8 @@ pub fn open(file: &FilePartition) -> anyhow::Result<Feed> {
 /// An error ends the stream as its last item; a stream that ends without one is complete.
 pub fn spawn(file: &FilePartition, start: i64) -> anyhow::Result<Receiver<anyhow::Result<Batch>>> {
     let parser = Parser::new(&file.source, &file.config)?;
-    let source = FileSource::open(&file.path, file.id, start).with_context(|| {
-        format!("source `{}`: cannot read `{}`", file.source, file.path.display())
-    })?;
+    let source = FileSource::open(&file.path, file.id, start)
+        .with_context(|| format!("source `{}`", file.source))?;
     spawn_rest(file, Vec::new(), source, parser)
 }
 

@@ -19,6 +19,12 @@ pub enum FolderError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// It is a file.
+    #[error(
+        "`{path}` is a file; name the folder that holds a pipeline.yaml (`plimsoll replay -c {path}` takes a definition)",
+        path = .0.display()
+    )]
+    IsFile(PathBuf),
     /// Neither it nor a folder in it is a pipeline.
     #[error(
         "`{}` holds no pipeline.yaml, and no folder that does; docs/pipelines.md says what a folder has",
@@ -54,6 +60,9 @@ pub struct Outcome {
 pub fn folders(path: &Path) -> Result<Vec<PathBuf>, FolderError> {
     if path.join("pipeline.yaml").is_file() {
         return Ok(vec![path.to_owned()]);
+    }
+    if path.is_file() {
+        return Err(FolderError::IsFile(path.to_owned()));
     }
     let unreadable = |source| FolderError::Unreadable { path: path.to_owned(), source };
     let mut folders = Vec::new();

@@ -1,5 +1,8 @@
 //! The program: configuration, wiring, the loop, replay, command line.
 
+// They panic when nobody reads any more; `writeln!` and `terminal::tell` do not.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod check;
 pub mod cli;
 pub mod clock;
@@ -24,6 +27,7 @@ pub mod scan;
 pub mod service;
 pub mod sql;
 pub mod story;
+pub mod terminal;
 pub mod threshold;
 pub mod version;
 pub mod watched;

@@ -1,7 +1,10 @@
 //! `plimsoll`: the program's table of contents. The library beside it does the work.
 
+// They panic when nobody reads any more; `writeln!` gives an error, which ends the program quietly.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -9,6 +12,7 @@ use plimsoll::cli::{self, Cli, Command};
 use plimsoll::config::{Config, Problems, Purpose, schema};
 use plimsoll::exit::Exit;
 use plimsoll::expected::Expected;
+use plimsoll::terminal::{self, width_of, wrapped};
 use plimsoll::{check, demo, golden, output, replay, run, scan, sql, version};
 use plimsoll_deliver::ClickHouse;
 use tokio_util::sync::CancellationToken;
@@ -16,14 +20,14 @@ use tokio_util::sync::CancellationToken;
 fn main() -> ExitCode {
     let cli = Cli::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     if let Err(error) = start_log(&cli) {
-        eprintln!("plimsoll: {error:#}");
+        terminal::tell(&format!("plimsoll: {}", terminal::told(&error)));
         return Exit::Internal.into();
     }
     match act(cli.command) {
         Ok(exit) => exit.into(),
         Err(error) if is_broken_pipe(&error) => Exit::Ok.into(),
         Err(error) => {
-            eprintln!("plimsoll: {error:#}");
+            terminal::tell(&format!("plimsoll: {}{}", counted(&error), terminal::told(&error)));
             exit_of(&error).into()
         }
     }
@@ -32,15 +36,18 @@ fn main() -> ExitCode {
 fn act(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Demo(demo) => show_recordings(&demo),
-        Command::Scan(scan) => scan::scan(&scan, &mut io::stdout().lock()),
+        Command::Scan(scan) => scan::scan(&scan, width_of(&io::stdout()), &mut io::stdout().lock()),
         Command::Run(run) => live(&run),
         Command::Replay(replay) => judge_history(replay),
         Command::Test(test) => test_folders(&test),
         Command::Check(check) if check.schema => {
-            println!("{:#}", schema()?);
+            writeln!(io::stdout(), "{:#}", schema()?)?;
             Ok(Exit::Ok)
         }
-        Command::Check(check) => Ok(check::check(&check.files, &mut io::stdout().lock())?),
+        Command::Check(check) => {
+            let width = width_of(&io::stdout());
+            Ok(check::check(&check.files, width, &mut io::stdout().lock())?)
+        }
         Command::Sql(arguments) => sql::sql(&arguments),
         Command::ClickHouse(cli::ClickHouse::Migrate(migrate)) => migrate_tables(&migrate),
         Command::Completions(completions) => {
@@ -48,7 +55,7 @@ fn act(command: Command) -> anyhow::Result<Exit> {
             Ok(Exit::Ok)
         }
         Command::Version => {
-            println!("{}", version::long());
+            writeln!(io::stdout(), "{}", version::long())?;
             Ok(Exit::Ok)
         }
     }
@@ -64,7 +71,8 @@ fn show_recordings(demo: &cli::Demo) -> anyhow::Result<Exit> {
         }
     };
     let shown = demo::judge(&demo.folder, data, |recording| {
-        io::stdout().write_all(recording.text().as_bytes())
+        let mut out = io::stdout().lock();
+        out.write_all(wrapped(&recording.text(), width_of(&out)).as_bytes())
     })?;
     if demo.once {
         return Ok(Exit::Ok);
@@ -74,7 +82,7 @@ fn show_recordings(demo: &cli::Demo) -> anyhow::Result<Exit> {
         let cancel = CancellationToken::new();
         tokio::spawn(cancel_on_signal(cancel.clone()));
         let listener = demo::listen(demo.listen).await?;
-        println!("look at http://{}/ (Ctrl-C ends)", listener.local_addr()?);
+        writeln!(io::stdout(), "look at http://{}/ (Ctrl-C ends)", listener.local_addr()?)?;
         demo::serve(shown, listener, cancel).await
     })?;
     Ok(Exit::Ok)
@@ -133,7 +141,8 @@ fn judge_history(arguments: cli::Replay) -> anyhow::Result<Exit> {
         if as_table && !arguments.levels {
             let outcome = golden::replay(config, None)?;
             let text = outcome.story.text(&outcome.pipeline, &outcome.report, outcome.took);
-            io::stdout().write_all(text.as_bytes())?;
+            let mut out = io::stdout().lock();
+            out.write_all(wrapped(&text, width_of(&out)).as_bytes())?;
         } else {
             print_lines(config, arguments.levels)?;
         }
@@ -185,7 +194,7 @@ fn test_folders(test: &cli::Test) -> anyhow::Result<Exit> {
                     writeln!(out, "  {failure}")?;
                 }
                 let story = outcome.story.text(&outcome.pipeline, &outcome.report, outcome.took);
-                out.write_all(story.as_bytes())?;
+                out.write_all(wrapped(&story, width_of(&out)).as_bytes())?;
             }
         }
     }
@@ -194,30 +203,36 @@ fn test_folders(test: &cli::Test) -> anyhow::Result<Exit> {
 
 fn migrate_tables(migrate: &cli::Migrate) -> anyhow::Result<Exit> {
     let config = load(&migrate.config, Purpose::Run)?;
-    let section = config.clickhouse.clone().with_context(|| {
-        format!("`{}` has no `clickhouse` section: add its url", migrate.config.display())
-    })?;
+    let section = config.clickhouse.clone();
+    let section = section.ok_or_else(|| NoClickHouse(migrate.config.clone()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let clickhouse = ClickHouse::new("clickhouse", section)?;
     let applied = runtime.block_on(clickhouse.migrate(migrate.dry_run))?;
+    let mut out = io::stdout().lock();
     for one in &applied {
         if migrate.dry_run {
-            println!("-- {:04} {}\n{}", one.version, one.name, one.sql);
+            writeln!(out, "-- {:04} {}\n{}", one.version, one.name, one.sql)?;
         } else {
-            println!("applied {:04} {}", one.version, one.name);
+            writeln!(out, "applied {:04} {}", one.version, one.name)?;
         }
     }
     if applied.is_empty() {
-        println!("the tables are up to date");
+        writeln!(out, "the tables are up to date")?;
     }
     Ok(Exit::Ok)
 }
+
+/// The definition does not say where the tables are.
+#[derive(Debug, thiserror::Error)]
+#[error("`{}` has no `clickhouse` section; add one: `clickhouse: {{url: \"https://host:8443\"}}`", .0.display())]
+struct NoClickHouse(PathBuf);
 
 /// The definition, its warnings told.
 fn load(file: &Path, purpose: Purpose) -> anyhow::Result<Config> {
     let (config, warnings) = Config::load_for(file, purpose)?;
     for warning in &warnings {
-        tracing::warn!("{}: {}", file.display(), warning.what);
+        let next = if warning.advice.is_empty() { "" } else { "; " };
+        tracing::warn!("{}: {}{next}{}", file.display(), warning.what, warning.advice);
     }
     Ok(config)
 }
@@ -248,6 +263,16 @@ fn start_log(cli: &Cli) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// How many problems follow, if they are numbered.
+fn counted(error: &anyhow::Error) -> String {
+    match error.downcast_ref::<Problems>() {
+        Some(Problems(problems)) if problems.len() > 1 => {
+            format!("{} problems\n\n", problems.len())
+        }
+        _ => String::new(),
+    }
+}
+
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let cause = error.downcast_ref::<io::Error>();
     cause.is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
@@ -260,9 +285,17 @@ fn exit_of(error: &anyhow::Error) -> Exit {
     }
     let is = |what: fn(&(dyn std::error::Error + 'static)) -> bool| error.chain().any(what);
     let of_store = error.chain().find_map(|cause| cause.downcast_ref::<plimsoll_store::Error>());
-    if is(|cause| cause.is::<Problems>() || cause.is::<plimsoll::config::OverrideError>()) {
+    if is(|cause| {
+        cause.is::<Problems>()
+            || cause.is::<plimsoll::config::OverrideError>()
+            || cause.is::<NoClickHouse>()
+    }) {
         Exit::Configuration
-    } else if is(|cause| cause.is::<scan::UsageError>() || cause.is::<demo::NotEmpty>()) {
+    } else if is(|cause| {
+        cause.is::<scan::UsageError>()
+            || cause.is::<demo::NotEmpty>()
+            || cause.is::<replay::NoFiles>()
+    }) {
         Exit::Usage
     } else if let Some(error) = of_store {
         match error {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use plimsoll_detect::judge::{Judge, Step};
 use plimsoll_detect::settings::Settings;
+use plimsoll_ingest::SourceConfig;
 use plimsoll_ingest::merge::Merge;
 use plimsoll_model::{Batch, Reject, RejectReason, Tick, Time};
 
@@ -120,12 +121,47 @@ impl Report {
     }
 }
 
+/// Nothing that the definition reads is a file, so there is no history to judge.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "pipeline `{pipeline}` reads nothing from a file: {}; give recorded files in the place of the topics: {}",
+    topics.join(", "), flags.join(" ")
+)]
+pub struct NoFiles {
+    pipeline: String,
+    topics: Vec<String>,
+    flags: Vec<String>,
+}
+
+/// Says which sources a replay leaves out because they are read from Kafka; an error if that is
+/// all of them.
+fn say_unread(config: &Config) -> Result<(), NoFiles> {
+    let unread = || config.sources.iter().filter(|(_, source)| source.file.is_empty());
+    if unread().count() == config.sources.len() {
+        let topic = |(name, source): (&String, &SourceConfig)| {
+            format!("source `{name}` reads topic {}", source.kafka.join(", "))
+        };
+        return Err(NoFiles {
+            pipeline: config.name.clone(),
+            topics: unread().map(topic).collect(),
+            flags: unread().map(|(name, _)| format!("--source {name}=FILE")).collect(),
+        });
+    }
+    for (name, _) in unread() {
+        tracing::warn!(
+            "source `{name}` reads from Kafka and is left out; `--source {name}=FILE` gives a file in its place"
+        );
+    }
+    Ok(())
+}
+
 /// Judges the configuration's files from their beginning to their end, and warns of sources of
 /// which nothing came. The call is that of [`judge`].
 pub fn replay(
     config: &Config,
     on_step: impl FnMut(&Tick, &Judge, Step, Time) -> anyhow::Result<()>,
 ) -> anyhow::Result<Report> {
+    say_unread(config)?;
     let mut feeds = Vec::new();
     for file in feed::file_partitions(config) {
         feeds.push(feed::open(&file)?);

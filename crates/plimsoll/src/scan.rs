@@ -7,6 +7,7 @@
 
 mod fields;
 pub mod formats;
+mod haproxy;
 mod head;
 mod json;
 mod other;
@@ -21,18 +22,21 @@ use plimsoll_detect::judge::Step;
 use plimsoll_detect::settings::{ResourceConfig, Settings};
 use plimsoll_ingest::config::SourceConfig;
 use plimsoll_ingest::file::FileSource;
+use plimsoll_ingest::haproxy::HaproxyConfig;
 use plimsoll_ingest::map::MapConfig;
 use plimsoll_ingest::parser::Parser;
 use plimsoll_ingest::raw::RawBatch;
 use plimsoll_ingest::timestamp::TimestampReader;
 use plimsoll_model::{IncidentId, PartitionId, Time};
+use serde::de::DeserializeOwned;
 
 use crate::cli;
-use crate::config::map_from_text;
+use crate::config::section_from_text;
 use crate::exit::Exit;
 use crate::feed::{self, Feed, FilePartition};
 use crate::replay;
 use crate::story::Story;
+use crate::terminal::wrapped;
 use formats::Guess;
 use head::Head;
 
@@ -48,10 +52,12 @@ const NAME: &str = "scan";
 pub struct UsageError(String);
 
 /// What the command line says beside the files.
+#[derive(Default)]
 struct Asked {
     resource: Option<String>,
     timezone: Option<String>,
     map: Option<MapConfig>,
+    haproxy: Option<HaproxyConfig>,
 }
 
 /// One file, and what it was taken for.
@@ -75,8 +81,12 @@ enum TakenFor {
 /// Recognises the files, judges them, and says what was found on `out`.
 ///
 /// [`Exit::Findings`] if there is any finding; [`Exit::Unavailable`] if nothing was found because
-/// none of the files could be judged.
-pub fn scan(arguments: &cli::Scan, out: &mut impl Write) -> anyhow::Result<Exit> {
+/// none of the files could be judged. `width` is that of the terminal, if `out` is one.
+pub fn scan(
+    arguments: &cli::Scan,
+    width: Option<usize>,
+    out: &mut impl Write,
+) -> anyhow::Result<Exit> {
     let asked = Asked::new(arguments)?;
     let mut files = Vec::new();
     let mut feeds = Vec::new();
@@ -112,7 +122,7 @@ pub fn scan(arguments: &cli::Scan, out: &mut impl Write) -> anyhow::Result<Exit>
     }
     let found = report::Found { files: &files, settings: &settings, story, report, decided };
     match arguments.format {
-        cli::ScanFormat::Text => out.write_all(found.text(&asked).as_bytes())?,
+        cli::ScanFormat::Text => out.write_all(wrapped(&found.text(&asked), width).as_bytes())?,
         cli::ScanFormat::Json => writeln!(out, "{}", found.json(&asked))?,
     }
     Ok(found.exit())
@@ -149,16 +159,13 @@ impl Asked {
         if let Some(zone) = &arguments.timezone {
             TimestampReader::new(zone).map_err(UsageError)?;
         }
-        let map = match &arguments.map {
-            None => None,
-            Some(text) => Some(map_from_text(text).map_err(|problems| {
-                UsageError(format!("--map is not a map of fields\n\n{problems}"))
-            })?),
-        };
+        let map = section("map", arguments.map.as_deref())?;
+        let haproxy = section("haproxy", arguments.haproxy.as_deref())?;
         Ok(Asked {
             resource: arguments.resource.clone(),
             timezone: arguments.timezone.clone(),
             map,
+            haproxy,
         })
     }
 
@@ -195,6 +202,17 @@ impl Asked {
     }
 }
 
+/// What stands behind `--NAME`, as it would behind `NAME:` in a definition.
+fn section<T: DeserializeOwned>(
+    name: &'static str,
+    text: Option<&str>,
+) -> Result<Option<T>, UsageError> {
+    let read = text.map(|text| section_from_text(name, text)).transpose();
+    read.map_err(|problems| {
+        UsageError(format!("--{name} cannot be read as `{name}` of a definition\n\n{problems}"))
+    })
+}
+
 /// The resources that the files name, with the limits of the command line.
 fn settings(files: &[Scanned], arguments: &cli::Scan) -> Result<Settings, UsageError> {
     let mut units: BTreeMap<&str, &str> = BTreeMap::new();
@@ -205,16 +223,23 @@ fn settings(files: &[Scanned], arguments: &cli::Scan) -> Result<Settings, UsageE
             }
         }
     }
-    for (name, _) in arguments.limits.iter().chain(&arguments.reserved) {
-        match name {
-            Some(name) if !units.contains_key(name.as_str()) => {
-                let known: Vec<_> = units.keys().map(|name| format!("`{name}`")).collect();
+    for given in arguments.limits.iter().chain(&arguments.reserved) {
+        let known: Vec<_> = units.keys().map(|name| format!("`{name}`")).collect();
+        if let Some(name) = given.resource.as_deref().filter(|name| !units.contains_key(name)) {
+            return Err(UsageError(format!(
+                "no file is about a resource `{name}`; there is: {}",
+                if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+            )));
+        }
+        let concerned = units
+            .iter()
+            .filter(|(name, _)| given.resource.as_deref().is_none_or(|wanted| wanted == **name));
+        for (name, unit) in concerned {
+            if given.are_bytes && *unit != "memory" {
                 return Err(UsageError(format!(
-                    "no file is about a resource `{name}`; there is: {}",
-                    if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+                    "resource `{name}` has {unit}, which are counted and not measured in bytes: write a number such as `--limit {name}=200`"
                 )));
             }
-            _ => {}
         }
     }
     let mut settings = Settings::new(NAME);
@@ -230,10 +255,10 @@ fn settings(files: &[Scanned], arguments: &cli::Scan) -> Result<Settings, UsageE
 }
 
 /// The last value given for `name`, or else the last given for all.
-fn wanted(given: &[(Option<String>, u64)], name: &str) -> Option<u64> {
+fn wanted(given: &[cli::Units], name: &str) -> Option<u64> {
     let of = |wanted: Option<&str>| {
-        let fits = |(key, _): &&(Option<String>, u64)| key.as_deref() == wanted;
-        given.iter().rev().find(fits).map(|(_, value)| *value)
+        let fits = |units: &&cli::Units| units.resource.as_deref() == wanted;
+        given.iter().rev().find(fits).map(|units| units.count)
     };
     of(Some(name)).or_else(|| of(None))
 }

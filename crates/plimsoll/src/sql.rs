@@ -15,6 +15,7 @@ use tokio::runtime::Runtime;
 use crate::cli::{Sql, SqlFormat};
 use crate::config::{Config, Purpose};
 use crate::exit::Exit;
+use crate::terminal;
 
 /// The most bytes of a file of queries.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -162,10 +163,11 @@ impl<'a> Session<'a> {
         let took = started.elapsed();
         self.write(&answer, out)?;
         if answer.is_cut {
-            eprintln!("cut after {} rows, the limit; there are more (--rows)", answer.rows);
+            let rows = answer.rows;
+            terminal::tell(&format!("cut after {rows} rows, the limit; there are more (--rows)"));
         }
         if io::stderr().is_terminal() {
-            eprintln!("{}", cost(&answer, took));
+            terminal::tell(&cost(&answer, took));
         }
         Ok(())
     }

@@ -5,15 +5,16 @@ pub fn version() -> String {
     format!("plimsoll {}", env!("CARGO_PKG_VERSION"))
 }
 
-/// The version with what it was built from, for a person.
+/// The version with what it was built from and for, for a person.
 pub fn long() -> String {
     let commit = commit().unwrap_or("unknown");
-    format!("{}\ncommit: {commit}", version())
+    let (profile, target) = (env!("PLIMSOLL_BUILD_PROFILE"), env!("PLIMSOLL_BUILD_TARGET"));
+    format!("{}\ncommit: {commit}\nbuild: {profile}, {target}", version())
 }
 
 /// The commit that the program was built from, if the build knew it.
 pub fn commit() -> Option<&'static str> {
-    option_env!("PLIMSOLL_COMMIT")
+    Some(env!("PLIMSOLL_BUILD_COMMIT")).filter(|commit| *commit != "unknown")
 }
 
 /// The name of the build in checkpoints: another build rebuilds state rather than trusting it.

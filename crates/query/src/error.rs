@@ -56,7 +56,14 @@ impl Error {
             DataFusionError::Internal(text) => Error::Internal(sentence(text)),
             DataFusionError::External(inner) => Error::Query(inner.to_string()),
             DataFusionError::SQL(error, _) => {
-                Error::Query(error.to_string().replace("sql parser error: ", ""))
+                let text = error.to_string().replace("sql parser error: ", "");
+                let next = match text.starts_with("Expected: an SQL statement") {
+                    true => {
+                        "; a query begins with SELECT, WITH, VALUES, EXPLAIN, DESCRIBE or SHOW TABLES"
+                    }
+                    false => "",
+                };
+                Error::Query(text + next)
             }
             root => Error::Query(sentence(&root.message())),
         }

@@ -1,5 +1,6 @@
 //! What may be asked: one statement that reads our tables and changes nothing.
 
+use datafusion::common::plan_datafusion_err;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::execution::context::SQLOptions;
@@ -8,6 +9,7 @@ use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::sqlparser::ast;
 
 use crate::Error;
+use crate::tables::TABLES;
 
 /// The longest text of a query, in bytes.
 const SQL_BYTES_MAX: usize = 1024 * 1024;
@@ -42,6 +44,9 @@ pub(crate) async fn plan(
 ) -> Result<LogicalPlan, Refusal> {
     if let Some(what) = forbidden(&statement) {
         return Err(Refusal::NotAQuery(what));
+    }
+    if let Some(name) = unknown(&statement) {
+        return Err(Refusal::Engine(plan_datafusion_err!("table '{name}' not found")));
     }
     let statement = match described(&statement) {
         Some(sql) => state
@@ -83,12 +88,7 @@ fn forbidden(statement: &Statement) -> Option<String> {
 fn described(statement: &Statement) -> Option<String> {
     let Statement::Statement(inner) = statement else { return None };
     let of = |table: &ast::ObjectName| {
-        let name = table.0.last().and_then(|part| part.as_ident())?;
-        let name = match name.quote_style {
-            Some(_) => name.value.clone(),
-            None => name.value.to_lowercase(),
-        };
-        let name = name.replace('\'', "''");
+        let name = name_of(table)?.replace('\'', "''");
         Some(format!(
             "select column_name, data_type, is_nullable, column_comment \
              from information_schema.columns where table_name = '{name}' order by ordinal_position"
@@ -102,4 +102,20 @@ fn described(statement: &Statement) -> Option<String> {
         ),
         _ => None,
     }
+}
+
+/// The table that `DESCRIBE t` asks for, if it does not exist.
+fn unknown(statement: &Statement) -> Option<String> {
+    let Statement::Statement(inner) = statement else { return None };
+    let ast::Statement::ExplainTable { table_name, .. } = inner.as_ref() else { return None };
+    name_of(table_name).filter(|name| TABLES.iter().all(|table| table.name != name))
+}
+
+/// The last part of a name, as the engine reads it.
+fn name_of(table: &ast::ObjectName) -> Option<String> {
+    let name = table.0.last().and_then(|part| part.as_ident())?;
+    Some(match name.quote_style {
+        Some(_) => name.value.clone(),
+        None => name.value.to_lowercase(),
+    })
 }

@@ -97,7 +97,7 @@ pub enum Error {
     #[error("{0}")]
     Invalid(String),
     /// The system refused to do something with the disk.
-    #[error("cannot use the data directory: {0}")]
+    #[error("cannot use the data directory: {0}; check the path, and that this user may write it")]
     Disk(#[source] io::Error),
 }
 

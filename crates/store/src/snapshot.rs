@@ -35,7 +35,10 @@ impl Reader {
     pub fn open(dir: &Path) -> Result<Reader, Error> {
         let disk = Directory::reader(dir);
         if read_format(&disk)?.is_none() {
-            return Err(Error::Invalid(format!("`{}` is not a data directory", dir.display())));
+            return Err(Error::Invalid(format!(
+                "`{}` is not a data directory; name the one that `data` in the definition names",
+                dir.display()
+            )));
         }
         let opened = Builder::new()
             .set_concurrency_mode(ConcurrencyMode::SingleWriter)

@@ -23,7 +23,7 @@ use std::time::Duration;
 use plimsoll_deliver::ClickHouseConfig;
 use plimsoll_detect::settings::{Detectors, ResourceConfig, Settings};
 use plimsoll_ingest::SourceConfig;
-use plimsoll_ingest::map::MapConfig;
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 pub use problem::{PROBLEMS_MAX, Problem, Problems};
@@ -42,8 +42,10 @@ pub const FILE_BYTES_MAX: u64 = 2 * 1024 * 1024;
 /// What a definition is loaded for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// To run or to be checked: every reference must resolve.
+    /// To run: every reference must resolve.
     Run,
+    /// To be checked: the same, and the files of sources are looked for.
+    Check,
     /// To judge history: nothing is read from Kafka and nothing is sent, so the secrets of
     /// `kafka`, `clickhouse` and `receivers` may be absent.
     Replay,
@@ -136,8 +138,11 @@ impl Config {
         let receivers: Vec<String> = receivers.iter().map(|entry| entry.key.clone()).collect();
         let definition: Option<Definition> = typed::read(&mut tree, &mut errors);
         rules::check(&tree, &receivers, definition.as_ref(), &mut errors, &mut warnings);
-        if let (Purpose::Run, Some(definition)) = (purpose, &definition) {
+        if let (Purpose::Run | Purpose::Check, Some(definition)) = (purpose, &definition) {
             rules::unheard(&tree, definition, &mut warnings);
+        }
+        if purpose == Purpose::Check {
+            rules::files(&tree, folder, &mut errors, &mut warnings);
         }
         match definition {
             Some(definition) if errors.is_empty() => {
@@ -224,16 +229,16 @@ impl Config {
     }
 }
 
-/// The map of a source of JSON lines, as it stands behind `map:` in a definition.
-pub fn map_from_text(text: &str) -> Result<MapConfig, Problems> {
-    let path = Path::new("map");
+/// A section of a source, such as its `map`, as it stands behind its `name` in a definition.
+pub fn section_from_text<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, Problems> {
+    let path = Path::new(name);
     let mut errors = Reporter::new(path, text);
-    let map = read_tree(text, &mut errors).and_then(|mut tree| {
+    let section = read_tree(text, &mut errors).and_then(|mut tree| {
         drop_duplicates(&mut tree, &mut errors);
-        typed::read::<MapConfig>(&mut tree, &mut errors)
+        typed::read::<T>(&mut tree, &mut errors)
     });
-    match map {
-        Some(map) if errors.is_empty() => Ok(map),
+    match section {
+        Some(section) if errors.is_empty() => Ok(section),
         _ => Err(Problems(errors.finish())),
     }
 }

@@ -24,7 +24,7 @@ pub struct Problem {
     pub advice: String,
 }
 
-/// Everything that is wrong with one definition.
+/// Everything that is wrong with one definition: numbered, unless it is one thing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Problems(pub Vec<Problem>);
 
@@ -141,7 +141,10 @@ impl fmt::Display for Problems {
             if at > 0 {
                 writeln!(f)?;
             }
-            write!(f, "{}. {problem}", at + 1)?;
+            match self.0.len() {
+                1 => write!(f, "{problem}")?,
+                _ => write!(f, "{}. {problem}", at + 1)?,
+            }
         }
         if self.0.len() == PROBLEMS_MAX {
             writeln!(f, "\n(there may be more: only the first {PROBLEMS_MAX} are shown)")?;

@@ -8,7 +8,7 @@ use plimsoll_deliver::{ClickHouse, PagerDuty};
 use plimsoll_ingest::SourceConfig;
 use plimsoll_model::Severity;
 
-use super::problem::{Reporter, suggestion};
+use super::problem::{Reporter, nearest, suggestion};
 use super::sections::{Definition, ReceiverConfig, VERSION};
 use super::tree::{Node, Place};
 use super::{secret, typed};
@@ -199,7 +199,11 @@ fn check_source(tree: &Node, name: &str, source: &SourceConfig, errors: &mut Rep
         let node = tree.at(&["sources", name]);
         let sentence = problem.split_once(": ").map_or(problem.as_str(), |(_, rest)| rest);
         let place = node.and_then(|node| typed::mentioned(node, sentence));
-        errors.add(place.unwrap_or(key), problem, "");
+        let advice = match jiff::tz::TimeZone::get(&source.timezone) {
+            Err(_) if sentence.starts_with("timezone ") => zone_like(&source.timezone),
+            _ => "docs/formats.md says what each format needs and takes".to_owned(),
+        };
+        errors.add(place.unwrap_or(key), problem, advice);
     }
     if !source.kafka.is_empty() && tree.at(&["kafka"]).is_none() {
         errors.add(
@@ -207,6 +211,47 @@ fn check_source(tree: &Node, name: &str, source: &SourceConfig, errors: &mut Rep
             format!("source `{name}` reads from Kafka, but no broker is named"),
             "add `kafka: {brokers: \"host:9092\"}` to the definition",
         );
+    }
+}
+
+/// The zone that is most like `name`, as advice.
+fn zone_like(name: &str) -> String {
+    let zones: Vec<String> =
+        jiff::tz::db().available().map(|zone| zone.as_str().to_owned()).collect();
+    match nearest(name, zones.iter().map(String::as_str)) {
+        Some(zone) => format!("did you mean `{zone}`?"),
+        None => "write a name such as `Europe/Berlin`, or an offset such as `+01:00`".to_owned(),
+    }
+}
+
+/// Files of sources that are folders, which no command reads, and those that are not there.
+pub(super) fn files(
+    tree: &Node,
+    folder: &std::path::Path,
+    errors: &mut Reporter<'_>,
+    warnings: &mut Reporter<'_>,
+) {
+    for entry in tree.at(&["sources"]).map_or(&[][..], Node::entries) {
+        let Some(file) = entry.node.at(&["file"]) else { continue };
+        let nodes = match &file.value {
+            super::Value::List(nodes) => &nodes[..],
+            _ => std::slice::from_ref(file),
+        };
+        for node in nodes {
+            let Some(name) = node.text().filter(|name| !["-", ""].contains(name)) else { continue };
+            let path = folder.join(name);
+            if path.is_dir() {
+                let what = format!("source `{}`: file `{name}` is a folder", entry.key);
+                errors.add(node.place, what, "name the files in it: `file: [a.jsonl, b.jsonl]`");
+            } else if !path.exists() {
+                let what = format!("source `{}`: there is no file `{name}`", entry.key);
+                let why = format!(
+                    "looked for at `{}`; `run` waits for it, `replay` needs it",
+                    path.display()
+                );
+                warnings.add(node.place, what, why);
+            }
+        }
     }
 }
 

@@ -102,7 +102,11 @@ impl Error {
                 let node = node_at(tree, &self.path);
                 let place = node.and_then(|node| mentioned(node, message)).unwrap_or(place);
                 match node.and_then(Node::text) {
-                    Some(text) if message.contains("\"friendly\" duration") => reporter.add(
+                    Some(text) if is_duration(message) && text.trim().starts_with('-') => {
+                        let advice = "write one such as `500ms`, `2s`, `30m` or `1h 30m`";
+                        reporter.add(place, format!("duration `{text}` is negative"), advice);
+                    }
+                    Some(text) if is_duration(message) => reporter.add(
                         place,
                         format!("`{text}` is not a duration"),
                         "write one such as `500ms`, `2s`, `30m` or `1h 30m`",
@@ -112,6 +116,11 @@ impl Error {
             }
         }
     }
+}
+
+/// Whether serde speaks of a duration that it cannot read.
+fn is_duration(message: &str) -> bool {
+    message.contains("\"friendly\" duration")
 }
 
 /// The value at `path`.

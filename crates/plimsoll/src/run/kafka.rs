@@ -63,7 +63,7 @@ pub(super) fn partitions(
                 return Ok(partitions);
             }
             Err(error) => {
-                let error = format!("{error:#}");
+                let error = crate::terminal::told(&error);
                 report(health, KAFKA, Some(error.clone()));
                 if error != said {
                     tracing::warn!(error, "Kafka is not ready; asking again");

@@ -3,9 +3,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Asked;
 use super::head::Line;
 use super::json::{context_events, mapped};
+use super::{Asked, haproxy};
 
 /// Looks at the first lines of a file; `None` if nothing speaks for the format.
 type Weigh = fn(&[Line<'_>], &Asked) -> Option<Guess>;
@@ -30,6 +30,8 @@ pub(super) struct Guess {
     pub(super) source: Option<Value>,
     /// What must be said, or what was assumed; empty if nothing.
     pub(super) advice: String,
+    /// What a person should know before believing what comes of it.
+    pub(super) notes: Vec<String>,
     /// A definition to begin with, where one is of use.
     pub(super) starter: Option<String>,
     /// The resources that it is about, and the key of their unit in a definition.
@@ -76,6 +78,7 @@ fn simple(
         why: String::new(),
         source: Some(json!({ "format": key, "resource": resource })),
         advice: String::new(),
+        notes: Vec::new(),
         starter: None,
         resources: vec![resource.to_owned()],
         unit,
@@ -102,11 +105,23 @@ fn postgres_jsonlog(lines: &[Line<'_>], asked: &Asked) -> Option<Guess> {
 }
 
 fn haproxy_http(lines: &[Line<'_>], asked: &Asked) -> Option<Guess> {
-    let matched = lines.iter().filter(|line| line.text.is_some_and(is_haproxy)).count();
+    let matched: Vec<&str> =
+        lines.iter().filter_map(|line| line.text).filter(|line| is_haproxy(line)).collect();
     let key = ("haproxy_http", "haproxy", "slots");
-    let guess = simple("HAProxy's HTTP log", key, matched, lines, asked)?;
-    let why = "have a date in brackets, a frontend, `backend/server` and five times";
-    Some(Guess { why: why.to_owned(), has_no_zone: true, ..guess })
+    let mut guess = simple("HAProxy's HTTP log", key, matched.len(), lines, asked)?;
+    guess.why = "have a date in brackets, a frontend, `backend/server` and five times".to_owned();
+    guess.has_no_zone = true;
+    let source = guess.source.as_mut().expect("it was made with a source");
+    match &asked.haproxy {
+        Some(given) => source["haproxy"] = json!(given),
+        None => {
+            let (slots, notes) = haproxy::slots(&matched);
+            source["haproxy"] = json!({ "slots": slots });
+            guess.notes = notes;
+            guess.notes.extend(haproxy::headers(&matched));
+        }
+    }
+    Some(guess)
 }
 
 /// `… [22/Nov/2026:20:58:20.227] edge app/a1 0/0/0/101/101 200 …`
@@ -140,7 +155,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: Option<(&str, &str)>) {
-        let asked = Asked { resource: None, timezone: None, map: None };
+        let asked = Asked::default();
         let lines: Vec<_> = text.lines().map(|line| Line::new(line.as_bytes())).collect();
         let guess = best(&lines, &asked);
         let seen = guess.as_ref().map(|guess| (guess.format, guess.confidence()));

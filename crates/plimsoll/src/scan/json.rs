@@ -9,9 +9,15 @@ use serde_json::{Map, Value, json};
 
 use super::Asked;
 use super::fields::{Field, Fields};
-use super::formats::Guess;
+use super::formats::{CONFIDENCE_MIN, Guess};
 use super::head::Line;
 use super::words::{self, plain};
+
+/// Fields that are named where one is missing.
+const FIELDS_SAID_MAX: usize = 12;
+
+/// How wide a definition to begin with is, so that no terminal breaks it.
+const STARTER_WIDTH: usize = 74;
 
 /// The canonical form of context events: deploys, restarts, scaling, limit changes.
 pub(super) fn context_events(lines: &[Line<'_>], _: &Asked) -> Option<Guess> {
@@ -31,6 +37,7 @@ pub(super) fn context_events(lines: &[Line<'_>], _: &Asked) -> Option<Guess> {
         why: "are JSON objects with `time` and an `event` that explains, such as deploy, restart or limit_change".into(),
         source: Some(json!({ "format": "json", "role": "context" })),
         advice: String::new(),
+        notes: Vec::new(),
         starter: None,
         resources: Vec::new(),
         unit: "connections",
@@ -53,6 +60,7 @@ pub(super) fn mapped(lines: &[Line<'_>], asked: &Asked) -> Option<Guess> {
         why: "are JSON objects".to_owned(),
         source: None,
         advice: String::new(),
+        notes: Vec::new(),
         starter: None,
         resources: Vec::new(),
         unit: "connections",
@@ -80,7 +88,19 @@ fn with_map(
     asked: &Asked,
 ) -> Guess {
     let is_memory = map["value"].get("memory").is_some();
-    let default = if is_memory { "memory" } else { "resource" };
+    // Calls that start and finish hold a slot; what is opened and closed is a connection.
+    let events = map["session"]["events"].as_object();
+    let are_calls = events.is_some_and(|events| !events.contains_key("opened"));
+    let unit = match (is_memory, are_calls) {
+        (true, _) => "memory",
+        (false, true) => "slots",
+        (false, false) => "connections",
+    };
+    let default = match unit {
+        "memory" => "memory",
+        "slots" => "calls",
+        _ => "resource",
+    };
     let resource = asked.resource.as_deref().unwrap_or(default).to_owned();
     let mut resources = vec![resource.clone()];
     if let Some(path) = map["resource"].as_str() {
@@ -94,20 +114,70 @@ fn with_map(
         let values = map["value"].as_object();
         has(&map["time"]) && values.is_none_or(|values| values.values().any(has))
     };
+    let matched = objects.iter().filter(fits).count();
+    if !guessed && (matched as f64) < CONFIDENCE_MIN * objects.len() as f64 {
+        let advice = missing(&map, objects, fields);
+        return Guess { advice, ..guess };
+    }
     let mut source = json!({ "format": "json", "resource": resource, "map": map });
     if is_context {
         source["role"] = "context".into();
     }
     let taken = if guessed { "taken by their names" } else { "as given" };
     Guess {
-        matched: objects.iter().filter(fits).count(),
+        matched,
         why: format!("are JSON objects with the fields of this map ({taken}): {}", flow(&map)),
         source: Some(source),
         resources: if is_context { Vec::new() } else { resources },
-        unit: if is_memory { "memory" } else { "connections" },
+        unit,
+        notes: if guessed && !is_context { nobody(&map, fields) } else { Vec::new() },
         has_no_zone: time.is_some_and(|field| 2 * field.without_zone > field.present),
         ..guess
     }
+}
+
+/// What a map that was given names and hardly any line has.
+fn missing(map: &Value, objects: &[&Map<String, Value>], fields: &Fields) -> String {
+    let mut paths = vec![&map["time"]];
+    paths.extend(map["value"].as_object().into_iter().flat_map(|values| values.values()));
+    let is_absent = |path: &&&str| !objects.iter().any(|object| find(object, path).is_some());
+    let paths: Vec<&str> = paths.into_iter().filter_map(Value::as_str).collect();
+    let absent: Vec<String> =
+        paths.iter().filter(is_absent).map(|path| format!("`{path}`")).collect();
+    let there = fields.all.iter().take(FIELDS_SAID_MAX).map(|field| field.path.as_str());
+    let there = there.collect::<Vec<_>>().join(", ");
+    match absent.is_empty() {
+        true => format!("hardly any line has all fields that the map names; there are: {there}"),
+        false => format!(
+            "no line that was looked at has the field {}, which the map names; there are: {there}",
+            absent.join(" or ")
+        ),
+    }
+}
+
+/// That a guessed map says of nobody that he holds something, with the fields that could.
+fn nobody(map: &Value, fields: &Fields) -> Vec<String> {
+    if map.get("holder").is_some() || map["value"].get("memory").is_some() {
+        return Vec::new();
+    }
+    let used = flow(map);
+    let is_left = |field: &&Field| {
+        field.are_names()
+            && !field.texts.is_empty()
+            && !field.are_times()
+            && !used.contains(&field.path)
+    };
+    let left = fields.all.iter().filter(is_left).take(FIELDS_SAID_MAX);
+    let left: Vec<&str> = left.map(|field| field.path.as_str()).collect();
+    let inner = used.strip_suffix('}').unwrap_or(&used);
+    let (left, example) = match left.first() {
+        Some(first) => (format!("fields that are left: {}", left.join(", ")), *first),
+        None => ("no field is left that could".to_owned(), "FIELD"),
+    };
+    vec![format!(
+        "no field is obviously who holds, so nobody can be named; {left}; to name one: \
+         `--map '{inner}, holder: {{tenant: {example}}}}}'`"
+    )]
 }
 
 /// The value at `path`, through objects or as a name with dots.
@@ -283,14 +353,22 @@ fn memory<'a>(fields: &'a Fields, map: &mut Value, taken: &mut Vec<&'a str>) -> 
 
 /// A definition to begin with, with the fields that there are.
 fn starter(fields: &Fields) -> String {
-    let list = |fits: fn(&Field) -> bool| {
-        let paths = fields.all.iter().filter(|field| fits(field)).take(12);
+    let list = |what: &str, fits: fn(&Field) -> bool| {
+        let paths = fields.all.iter().filter(|field| fits(field)).take(FIELDS_SAID_MAX);
         let paths: Vec<_> = paths.map(|field| field.path.as_str()).collect();
-        if paths.is_empty() { "none".to_owned() } else { paths.join(", ") }
+        let paths = if paths.is_empty() { "none".to_owned() } else { paths.join(", ") };
+        let options = textwrap::Options::new(STARTER_WIDTH)
+            .initial_indent("      # ")
+            .subsequent_indent("      # ")
+            .break_words(false)
+            .word_splitter(textwrap::WordSplitter::NoHyphenation);
+        textwrap::fill(&format!("{what}: {paths}"), options)
     };
-    let times = list(Field::are_times);
-    let numbers = list(Field::are_numbers);
-    let names = list(|field| !field.texts.is_empty() && field.are_names() && !field.are_times());
+    let times = list("the time of the record; fields that read as times", Field::are_times);
+    let numbers = list("how many units are in use; fields with numbers", Field::are_numbers);
+    let names = list("who holds; fields that can be names", |field| {
+        !field.texts.is_empty() && field.are_names() && !field.are_times()
+    });
     let time = time_of(fields).map_or("FIELD", |field| field.path.as_str());
     format!(
         "\
@@ -302,9 +380,12 @@ sources:
     format: json
     resource: my-resource
     map:
-      time: {time}                       # the time of the record; fields that read as times: {times}
-      holder: {{service.name: FIELD}}     # who holds; fields that can be names: {names}
-      value: {{used: FIELD}}              # how many units are in use; fields with numbers: {numbers}
+{times}
+      time: {time}
+{names}
+      holder: {{service.name: FIELD}}
+{numbers}
+      value: {{used: FIELD}}
 resources:
   my-resource: {{connections: {{limit: 100}}}}
 "

@@ -15,6 +15,15 @@ const BEGINNINGS: &[(&[u8], &str)] = &[
     (b"%PDF", "it is a PDF"),
     (b"\x7fELF", "it is a program"),
     (b"SQLite format 3", "it is a database of SQLite"),
+    (
+        b"\xff\xfe",
+        "it is text in UTF-16: `iconv -f UTF-16 -t UTF-8 FILE | plimsoll scan -` reads it",
+    ),
+    (
+        b"\xfe\xff",
+        "it is text in UTF-16: `iconv -f UTF-16 -t UTF-8 FILE | plimsoll scan -` reads it",
+    ),
+    (b"<?xml", "it is XML; logs and metrics are read as lines of text"),
 ];
 
 /// Whether a line has the mark of a log.
@@ -38,12 +47,21 @@ const LOGS: &[(Mark, &str)] = &[
     ),
 ];
 
+/// Where a tar archive says that it is one, and how.
+const TAR: (usize, &[u8]) = (257, b"ustar");
+
 /// Why the file is not text, if it is not.
 pub(super) fn binary(lines: &[Line<'_>]) -> Option<String> {
     let first = lines.first()?;
     let known = BEGINNINGS.iter().find(|(beginning, _)| first.bytes.starts_with(beginning));
     if let Some((_, what)) = known {
         return Some((*what).to_owned());
+    }
+    if first.bytes.get(TAR.0..).is_some_and(|rest| rest.starts_with(TAR.1)) {
+        return Some(
+            "it is a tar archive: `tar -xOf FILE | plimsoll scan -` reads the files in it"
+                .to_owned(),
+        );
     }
     let is_binary = |line: &&Line<'_>| line.text.is_none() || line.bytes.contains(&0);
     let binary = lines.iter().filter(is_binary).count();
@@ -69,11 +87,30 @@ pub(super) fn sentence(lines: &[Line<'_>]) -> String {
     if lines[0].bytes == b"{" {
         return "it is JSON over several lines; Plimsoll reads one object per line: `jq -c . FILE | plimsoll scan -`".to_owned();
     }
+    if is_table(lines) {
+        return "it looks like CSV; Plimsoll reads one JSON object per line: \
+                `python3 -c 'import csv, json, sys; [print(json.dumps(row)) for row in csv.DictReader(sys.stdin)]' \
+                < FILE | plimsoll scan -`"
+            .to_owned();
+    }
     let json = lines.iter().filter(is_json).count();
     format!(
         "none of the formats that Plimsoll reads fits its lines ({} looked at, {json} of them JSON); docs/formats.md lists them",
         lines.len()
     )
+}
+
+/// A header of plain words and lines with as many commas.
+fn is_table(lines: &[Line<'_>]) -> bool {
+    let commas = |line: &Line<'_>| line.text.map_or(0, |text| text.matches(',').count());
+    let Some(header) = lines.first().and_then(|line| line.text) else { return false };
+    let is_word = |word: &str| {
+        let word = word.trim().trim_matches('"');
+        !word.is_empty() && word.chars().all(|it| it.is_alphanumeric() || "_-. ".contains(it))
+    };
+    let wanted = commas(&lines[0]);
+    let alike = lines.iter().filter(|line| commas(line) == wanted).count();
+    wanted > 0 && header.split(',').all(is_word) && lines.len() > 1 && 2 * alike > lines.len()
 }
 
 /// `2026-11-22 18:14:09.016 UTC [6123] LOG:  connection received`

@@ -48,7 +48,7 @@ impl Found<'_> {
         let judged = self.judged();
         let _ = match findings {
             0 if judged == 0 => writeln!(text, "\nno finding, because nothing could be judged"),
-            0 => writeln!(text, "\nno finding"),
+            0 => writeln!(text, "\nno finding{}", self.until()),
             1 => writeln!(text, "\n1 finding"),
             _ => writeln!(text, "\n{findings} findings"),
         };
@@ -56,6 +56,18 @@ impl Found<'_> {
             self.story.tell(told, &self.report, &mut text);
         }
         text
+    }
+
+    /// How far "no finding" reaches, if a file is cut.
+    fn until(&self) -> String {
+        let mut ends = self.files.iter().filter_map(|file| {
+            let read = self.read_of(file).filter(|read| is_cut(read))?;
+            Some((read.span?.1, &file.name))
+        });
+        ends.next().map_or_else(String::new, |first| {
+            let (end, name) = ends.fold(first, |first, other| first.min(other));
+            format!(" up to {}, where {name} is cut", end.second())
+        })
     }
 
     fn judged(&self) -> usize {
@@ -122,6 +134,10 @@ impl Found<'_> {
             if let Some(zone) = read.examples.iter().find_map(unknown_zone) {
                 notes.push(format!("its times are in zone `{zone}`, which is ambiguous: name the server's zone, for example `--timezone Europe/Berlin`"));
             }
+        }
+        notes.extend(guess.notes.iter().cloned());
+        if is_cut(read) {
+            notes.push("it ends in the middle of a line or of its compression; what came behind that is not judged".to_owned());
         }
         let used = read.records - read.irrelevant - read.rejected();
         if 2 * read.rejected() > read.records {
@@ -208,6 +224,11 @@ impl Found<'_> {
         }
         value
     }
+}
+
+/// Whether a file ends before its end.
+fn is_cut(read: &SourceReport) -> bool {
+    read.rejects[RejectReason::Truncated as usize] > 0
 }
 
 /// Whole percent, rounded down: 100 is said only of all.

@@ -112,7 +112,21 @@ pub(super) const HOLDER: &[(&str, &[&str])] = &[
         ],
     ),
     ("host.name", &["host.name", "host", "hostname", "node"]),
-    ("tenant", &["tenant", "tenant_id", "customer", "customer_id", "account", "organization"]),
+    (
+        "tenant",
+        &[
+            "tenant",
+            "tenant_id",
+            "customer",
+            "customer_id",
+            "account",
+            "organization",
+            "who",
+            "owner",
+            "holder",
+            "caller",
+        ],
+    ),
     ("db.namespace", &["db.namespace", "database", "dbname", "datname", "db"]),
     ("user.name", &["user.name", "user", "username", "usename"]),
     (

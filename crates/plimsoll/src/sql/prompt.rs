@@ -9,6 +9,7 @@ use rustyline::{Config, Editor};
 
 use super::Session;
 use crate::exit::Exit;
+use crate::terminal;
 
 /// The most statements that the history keeps.
 const HISTORY_MAX: usize = 1_000;
@@ -45,7 +46,7 @@ pub(super) fn prompt(session: &Session<'_>) -> anyhow::Result<Exit> {
         // The first time there is none.
         let _ = editor.load_history(file);
     }
-    eprintln!("SQL over what the pipeline stored. \\? for help, \\q to leave.");
+    terminal::tell("SQL over what the pipeline stored. \\? for help, \\q to leave.");
     let mut typed = String::new();
     loop {
         let sign = if typed.is_empty() { "plimsoll> " } else { "       -> " };
@@ -54,9 +55,11 @@ pub(super) fn prompt(session: &Session<'_>) -> anyhow::Result<Exit> {
                 let _ = editor.add_history_entry(line.trim());
                 match command(line.trim()) {
                     Typed::Quit => break,
-                    Typed::Help => eprintln!("{HELP}"),
+                    Typed::Help => terminal::tell(HELP),
                     Typed::Statement(statement) => answer(session, &statement),
-                    Typed::Unknown(word) => eprintln!("`{word}` is no command; \\? lists them"),
+                    Typed::Unknown(word) => {
+                        terminal::tell(&format!("`{word}` is no command; \\? lists them"));
+                    }
                 }
             }
             Ok(line) => {
@@ -88,7 +91,7 @@ pub(super) fn prompt(session: &Session<'_>) -> anyhow::Result<Exit> {
 fn answer(session: &Session<'_>, statement: &str) {
     let answered = session.out().and_then(|mut out| session.answer(statement, &mut *out));
     if let Err(error) = answered {
-        eprintln!("{error:#}");
+        terminal::tell(&terminal::told(&error));
     }
 }
 

@@ -144,7 +144,7 @@ fn the_unit_waits_for_ready_is_watched_and_checks_first() {
 #[test]
 fn a_definition_for_the_unit_takes_what_systemd_gives() {
     let definition = "version: 1\nname: p\ndata: \"${STATE_DIRECTORY}\"\nsources: {db: {file: db.jsonl, format: postgres_jsonlog, resource: r}}\nreceivers: {oncall: {pagerduty: {routing_key: '${file:credentials/secret_pagerduty}'}}}\nroutes: [{severity: page, to: oncall}]\nresources: {r: {connections: {limit: 9}}}\n";
-    let folder = folder(&[("p.yaml", definition)]);
+    let folder = folder(&[("p.yaml", definition), ("db.jsonl", "")]);
     fs::create_dir(folder.path().join("credentials")).unwrap();
     fs::write(
         folder.path().join("credentials/secret_pagerduty"),

@@ -8,6 +8,7 @@
 
 mod api;
 mod cli;
+mod cli_stranger;
 mod crash;
 mod demo;
 mod deploy;

@@ -144,7 +144,13 @@ fn what_is_wrong_is_said_with_what_to_do() {
     refuses(&["-c", "gone.yaml", "select 1"], 78, &["gone.yaml"]);
     refuses(&["-c", "p.yaml", "-f", "gone.sql"], 69, &["gone.sql"]);
     refuses(&["--data-dir", "gone", "select 1"], 69, &["`gone`", "plimsoll run"]);
-    refuses(&["--data-dir", ".", "select 1"], 69, &["not a data directory"]);
+    refuses(&["--data-dir", ".", "select 1"], 69, &["not a data directory", "`data`"]);
+    refuses(&["-c", "p.yaml", "describe nope"], 2, &["'nope' not found", "there are incidents"]);
+    refuses(
+        &["-c", "p.yaml", "select nope from panes"],
+        2,
+        &["no column `nope`", "`describe panes`"],
+    );
 }
 
 #[test]

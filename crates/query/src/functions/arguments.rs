@@ -43,17 +43,21 @@ pub(super) fn time_us(argument: &Expr, what: &str) -> Result<i64> {
 
 /// A length of time: `'15m'`, `'90 seconds'` or `INTERVAL '15 minutes'`.
 pub(super) fn margin(argument: &Expr) -> Result<Duration> {
-    let margin = match argument {
+    let (margin, said) = match argument {
         Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(value)), _) => {
             let seconds = i64::from(value.days) * 86_400 + value.nanoseconds / 1_000_000_000;
-            u64::try_from(seconds).ok().filter(|_| value.months == 0).map(Duration::from_secs)
+            let seconds = u64::try_from(seconds).ok().filter(|_| value.months == 0);
+            (seconds.map(Duration::from_secs), argument.to_string())
         }
-        other => length(text(other, "the margin", "'15m'")?),
+        other => {
+            let said = text(other, "the margin", "'15m'")?;
+            (length(said), said.to_owned())
+        }
     };
     match margin {
         Some(margin) if margin <= MARGIN_MAX => Ok(margin),
         _ => plan_err!(
-            "the margin {argument} must be a length of time such as '15m', '2h' or INTERVAL '90 seconds'"
+            "the margin `{said}` must be a length of time such as '15m', '2h' or INTERVAL '90 seconds', ten years at most"
         ),
     }
 }

@@ -43,7 +43,7 @@ fn the_newest_incident_may_have_no_panes() {
 fn a_window_of_what_does_not_exist_says_so() {
     refuses("select * from incident_window('latest')", &["two arguments", "'15m'"]);
     refuses("select * from incident_window('x', '15m')", &["32 hexadecimal digits", "latest"]);
-    refuses("select * from incident_window('latest', 'soon')", &["soon", "'2h'"]);
+    refuses("select * from incident_window('latest', 'soon')", &["margin `soon`", "'2h'"]);
     let unknown = "select * from incident_window('000000000000000000000000000000ff', '1m')";
     refuses(unknown, &["no incident", "from incidents"]);
     refuses("select * from incident_windw('latest', '1m')", &["incident_window(incident, margin)"]);

@@ -147,7 +147,10 @@ fn a_mistake_is_named_with_what_would_be_right() {
     assert!(said("select * from incident").contains("'incident' not found; there are incidents,"));
     assert!(said("select levle from incidents").contains("levle"));
     assert!(said("select levle from incidents").contains("level"));
-    assert_eq!(said("selec 1"), "Expected: an SQL statement, found: selec at Line: 1, Column: 1");
+    assert_eq!(
+        said("selec 1"),
+        "Expected: an SQL statement, found: selec at Line: 1, Column: 1; a query begins with SELECT, WITH, VALUES, EXPLAIN, DESCRIBE or SHOW TABLES"
+    );
     assert!(said("").contains("select * from incidents"));
     assert!(said("select 1; select 2").contains("2 statements; ask one at a time"));
     assert!(said("select 1/0").contains("zero"));

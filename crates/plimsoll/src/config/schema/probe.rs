@@ -237,7 +237,7 @@ impl<'de> Deserializer<'de> for Probe {
                     2 => (visitor.visit_bool(false)?, json!({ "const": false })),
                     3 => (visitor.visit_str("text")?, json!({ "type": "string" })),
                     4 => (
-                        visitor.visit_str("2GiB")?,
+                        visitor.visit_str("200")?,
                         json!({ "type": "string", "pattern": format!("^[0-9]|{REFERENCE}") }),
                     ),
                     5 => (visitor.visit_u64(1)?, json!({ "type": "integer", "minimum": 0 })),
