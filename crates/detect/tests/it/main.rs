@@ -1,5 +1,6 @@
 //! What the judge makes of small scripts of rows, and the detectors of generated runs.
 
+mod end_lines;
 mod evidence;
 mod growth_intervals;
 mod growth_lookalikes;
