@@ -162,6 +162,11 @@ impl Usual {
         self.age_s / self.calls.max(1e-9)
     }
 
+    /// The seconds that were learned from; what is older counts less.
+    pub fn learned_s(&self) -> f64 {
+        self.seconds
+    }
+
     /// How many calls a second usually end.
     pub fn rate_per_s(&self) -> f64 {
         self.calls / self.seconds.max(1.0)

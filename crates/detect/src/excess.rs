@@ -17,6 +17,8 @@ const AGES: usize = 12;
 /// In so many days of ordinary traffic at most one false alarm is expected.
 const QUIET_DAYS: f64 = 30.0;
 const DAY_S: f64 = 86_400.0;
+/// Calls are looked at once the log is so many times as old.
+const KNOWN_AGES: i64 = 8;
 /// What was told goes on while this part of the evidence is left.
 const LEFT: f64 = 0.25;
 /// An excess of young calls counts with so much evidence: three standard deviations.
@@ -127,9 +129,19 @@ impl Excess {
         self.fade();
         self.full.0 += f64::from(u8::from(is_full));
         self.full.1 += 1.0;
-        let profile = profile(ages.older(), calls);
+        let mut profile = profile(ages.older(), calls);
+        let (known_s, learned_s) =
+            (now.since(view.first_seen), calls.all.usual.learned_s().max(1.0));
+        for ((held, expected), age) in profile.iter_mut().zip(age_of()) {
+            // A log knows of long calls only what can have ended in it.
+            if age * KNOWN_AGES > known_s {
+                (*held, *expected) = (0.0, 0.0);
+            }
+            // One call more than was ever seen, for as long again: no length is impossible.
+            *expected += age as f64 / learned_s;
+        }
         self.profile = profile;
-        let needed = self.needed(is_full);
+        let needed = self.needed(is_full, calls);
         let mut best: Option<(usize, Look)> = None;
         self.look = Some(Look { needed, ..Look::default() });
         for (place, (held, expected)) in profile.iter().copied().enumerate() {
@@ -223,6 +235,11 @@ impl Excess {
         self.look.as_ref()
     }
 
+    /// Units that are held now beyond what as many calls usually hold, be it by chance.
+    pub fn units(&self) -> f64 {
+        self.trend.back().map_or(0.0, |units| f64::from(*units))
+    }
+
     fn fade(&mut self) {
         let factor = (-std::f64::consts::LN_2 / HALF_LIFE_S).exp();
         for (seen, expected) in &mut self.calm {
@@ -234,8 +251,10 @@ impl Excess {
     /// The evidence from which on chance alone explains less than one case in [`QUIET_DAYS`], by
     /// the sum of the chances of every look at every age. Where everything is taken, only the
     /// looks at such seconds are counted.
-    fn needed(&self, is_full: bool) -> f64 {
-        let part = (self.full.0 + 1.0) / (self.full.1 + 1.0);
+    fn needed(&self, is_full: bool, calls: &Calls) -> f64 {
+        // Levels forget within a hold time, so that seconds of one are one look.
+        let look_s = calls.all.usual.hold_s().max(1.0);
+        let part = (self.full.0 + look_s) / (self.full.1 + look_s);
         let looks = AGES as f64 * QUIET_DAYS * DAY_S * if is_full { part } else { 1.0 };
         looks.ln()
     }

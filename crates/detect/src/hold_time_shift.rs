@@ -54,8 +54,7 @@ impl HoldTimeShift {
     }
 
     /// Where only ended calls are logged: whose ended calls took longer, as far as more is held
-    /// than is usual now. Where hardly anything is free, longer calls may be sure enough
-    /// themselves.
+    /// than is usual now. Where that may be chance, the number of long calls must be none.
     fn held_still(
         &self,
         settings: &HeldOpenSettings,
@@ -65,17 +64,17 @@ impl HoldTimeShift {
         excess: &Excess,
     ) -> Option<Found> {
         let look = excess.look()?;
-        let is_busy = (view.usable)
-            .is_some_and(|usable| view.held as f64 >= settings.relentless * usable as f64);
         let nats = match look.is_evident(self.spell.is_told()) {
             true => 0.0,
-            false if is_busy => look.needed(),
-            false => return None,
+            // Every holder is looked at.
+            false => look.needed() + (calls.tracks().len() as f64).ln(),
         };
-        if look.units() < excess_min(settings, view) || excess.came_before() {
+        let units = look.units().max(excess.units());
+        let comes_again = excess.came_before() && !self.spell.is_told();
+        if units < excess_min(settings, view) || comes_again {
             return None;
         }
-        let found = shifted(settings, now, view, calls, nats)?.at_most(look.units());
+        let found = shifted(settings, now, view, calls, nats)?.at_most(units);
         Some(Found { ahead: Some(excess.ahead()), ..found })
     }
 
@@ -132,12 +131,7 @@ fn shift(
         Part { observed, expected, count }
     };
     let parts: Vec<Part> = calls.tracks().iter().enumerate().map(part).collect();
-    if nats > 0.0 {
-        let add = |sum: (f64, f64), part: &Part| (sum.0 + part.count.0, sum.1 + part.count.1);
-        let (long, usual) = parts.iter().fold((0.0, 0.0), add);
-        if distance(long, usual).powi(2) / 2.0 < nats {
-            return None;
-        }
-    }
-    judge(settings, view, &parts)
+    let found = judge(settings, view, &parts)?;
+    let (long, usual) = found.part.count;
+    (distance(long, usual).powi(2) / 2.0 >= nats).then_some(found)
 }

@@ -43,7 +43,7 @@ pub fn found(
         let known = most.as_ref().map_or(0.0, |found| found.part.excess());
         most = found.filter(|found| found.part.excess() > known).or(most);
     }
-    if most.is_none() && excess.came_before() {
+    if most.is_none() && !goes_on && excess.came_before() {
         return None;
     }
     let found = most.or_else(|| hold_time_shift::shifted(settings, now, view, calls, 0.0));
