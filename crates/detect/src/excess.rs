@@ -153,8 +153,7 @@ impl Excess {
         }
         if let Some((place, best)) = &mut best {
             // Younger calls belong to it as well, as far as they are no chance.
-            for young in 0..*place {
-                let (held, expected) = profile[young];
+            for (young, (held, expected)) in profile.iter().copied().enumerate().take(*place) {
                 let Some((usual, nats)) = self.surprise(young, held, expected) else { continue };
                 if nats >= YOUNG_NATS && held - usual > best.held - best.expected {
                     (best.held, best.expected) = (held, usual);
