@@ -157,7 +157,7 @@ fn quiet_hours_are_quiet() {
                 let is = |wanted| move |one: &&&Transition| one.change == wanted;
                 let is_page = |one: &&Transition| one.finding.severity == Severity::Page;
                 alarms += told.iter().filter(is(Change::Opened)).count();
-                pages += usize::from(told.iter().any(|one| is_page(one)));
+                pages += usize::from(told.iter().any(is_page));
                 hours += world.until_s / 3_600.0;
                 if !told.is_empty() {
                     println!("{world:?}\n{}", shown(&told));
