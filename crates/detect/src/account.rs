@@ -10,6 +10,7 @@ use plimsoll_model::{Dimension, Holder, Interval, OwnedHolder, Second, Time, Tra
 use serde::{Deserialize, Serialize};
 
 use crate::calls::Calls;
+use crate::excess::Ahead;
 use crate::held_open::{Culprit, Found, Part};
 use crate::view::{ResourceView, Told};
 
@@ -276,7 +277,16 @@ fn numbers(
         further: shares.iter().skip(1).map(further).collect(),
         estimated,
     };
-    (detail, exhaustion(now, view, excess, grows))
+    let exhaustion = match found.ahead {
+        None => exhaustion(now, view, excess, grows),
+        Some(Ahead { settles_within: Some(more), .. })
+            if view.usable.is_none_or(|usable| view.held as f64 + more < usable as f64) =>
+        {
+            None
+        }
+        Some(ahead) => exhaustion(now, view, ahead.gain, ahead.rate_per_s),
+    };
+    (detail, exhaustion)
 }
 
 /// When the free units are gone, if calls go on to hang at `rate` a second: both the calls seen

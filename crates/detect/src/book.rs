@@ -328,7 +328,8 @@ impl Incident {
             let other = &testimony.finding;
             finding.since = finding.since.min(other.since);
             finding.refused = finding.refused.max(other.refused);
-            if !matches!(finding.owner, Owner::Holder { .. }) {
+            let is_less = finding.owner == Owner::Nobody && other.owner == Owner::Unknown;
+            if !matches!(finding.owner, Owner::Holder { .. }) && !is_less {
                 finding.owner = other.owner.clone();
                 finding.owner_level = other.owner_level;
             }

@@ -15,7 +15,7 @@ const BUCKETS_PER_WIDTH: usize = 8;
 /// The widest buckets have 2^12 seconds: nine hours are remembered.
 const WIDTHS: u8 = 12;
 /// What was learned half an hour ago counts half.
-const HALF_LIFE_S: f64 = 1_800.0;
+pub(crate) const HALF_LIFE_S: f64 = 1_800.0;
 /// How often what is usual is learned anew, in seconds.
 const LEARN_EVERY_S: i64 = 10;
 /// So many calls of all holders together stand in for those that a holder has not made yet.
@@ -162,6 +162,11 @@ impl Usual {
         self.age_s / self.calls.max(1e-9)
     }
 
+    /// The seconds that were learned from; what is older counts less.
+    pub fn learned_s(&self) -> f64 {
+        self.seconds
+    }
+
     /// How many calls a second usually end.
     pub fn rate_per_s(&self) -> f64 {
         self.calls / self.seconds.max(1.0)
@@ -169,7 +174,7 @@ impl Usual {
 
     /// How many of a call's seconds usually lie before its age `age_s`: the integral of the part
     /// of calls that are still open.
-    fn open_s(&self, until_s: f64) -> f64 {
+    pub fn open_s(&self, until_s: f64) -> f64 {
         let (mut open, mut all) = (0.0, 0.0);
         for (place, count) in self.ages.iter().enumerate() {
             let (from, to) = (age_s(place), age_s(place + 1));

@@ -8,8 +8,9 @@ use plimsoll_model::{Detail, Dimension, Finding, Kind, Owner, Reason, Second, Se
 use serde::{Deserialize, Serialize};
 
 use crate::account::{Account, FLOW_S};
-use crate::calls::{Calls, is_usual};
+use crate::calls::Calls;
 use crate::detector::Verdict;
+use crate::excess::Ahead;
 use crate::view::{HolderLevel, ResourceView, Told};
 
 /// The settings of both detectors.
@@ -162,6 +163,30 @@ pub struct Found {
     pub part: Part,
     /// Whether there is anybody to name.
     pub names: bool,
+    /// How it goes on, where that is seen in what is held by all.
+    pub ahead: Option<Ahead>,
+}
+
+impl Found {
+    /// This, with no more than `units` in excess.
+    pub fn at_most(mut self, units: f64) -> Found {
+        let scale = (units / self.part.excess().max(1e-9)).clamp(0.0, 1.0);
+        let all = self.culprits.iter_mut().map(|culprit| &mut culprit.part);
+        for part in all.chain([&mut self.part]) {
+            part.observed = part.expected + part.excess() * scale;
+        }
+        self
+    }
+}
+
+/// A smaller excess is not looked at. Where only ended calls are logged it is known to be no
+/// chance, and a quarter of a small resource is much.
+pub fn excess_min(settings: &HeldOpenSettings, view: &ResourceView<'_>) -> f64 {
+    let part = if view.told == Told::EndedCalls { 4.0 } else { 2.0 };
+    match view.usable {
+        Some(usable) => settings.excess_min.min((usable as f64 / part).max(2.0)),
+        None => settings.excess_min,
+    }
 }
 
 /// Whose the excess of `parts` is, one for each holder; `None` if there is none.
@@ -172,10 +197,7 @@ pub fn judge(
 ) -> Option<Found> {
     let mut total = Part::default();
     parts.iter().for_each(|part| total.add(*part));
-    let excess_min = match view.usable {
-        Some(usable) => settings.excess_min.min((usable as f64 / 2.0).max(2.0)),
-        None => settings.excess_min,
-    };
+    let excess_min = excess_min(settings, view);
     if total.excess() < excess_min {
         return None;
     }
@@ -203,7 +225,12 @@ pub fn judge(
     if let Some((_, found)) = best {
         return Some(found);
     }
-    total.is_evident(settings).then(|| Found { culprits: Vec::new(), part: total, names })
+    total.is_evident(settings).then(|| Found {
+        culprits: Vec::new(),
+        part: total,
+        names,
+        ahead: None,
+    })
 }
 
 /// The few values whose excess is that of all, while the others' is not.
@@ -233,7 +260,7 @@ fn culprits(
     let share = sum.excess() / total.excess();
     let stands_out = others.growth() <= OTHERS * sum.growth();
     (!named.is_empty() && share >= COVERED && stands_out && sum.excess() >= excess_min).then(|| {
-        let found = Found { culprits: named, part: sum, names: true };
+        let found = Found { culprits: named, part: sum, names: true, ahead: None };
         (share.min(1.0), found)
     })
 }
@@ -246,8 +273,6 @@ pub struct Spell {
     looks: u32,
     found: Option<Found>,
     told: bool,
-    /// The level when it was told.
-    level: u64,
     /// What this tick's finding is made of.
     #[serde(skip)]
     account: Option<Account>,
@@ -259,6 +284,16 @@ impl Spell {
     /// Whether something unusual is going on, so that waits are nobody's usual ones.
     pub fn is_on(&self) -> bool {
         self.since.is_some()
+    }
+
+    /// Whether it was told and is not over.
+    pub fn is_told(&self) -> bool {
+        self.told
+    }
+
+    /// Whether it is going on for so short a time that it is unusual still.
+    pub fn is_new(&self, now: Second) -> bool {
+        self.since.is_some_and(|since| now.since(since) < NEW_NORMAL_S)
     }
 
     /// What this tick's finding is made of, if there is one.
@@ -292,15 +327,6 @@ impl Spell {
         match found {
             Some(found) => self.see(now, found),
             None if self.since.is_none() => return Verdict::Quiet,
-            // No line tells of a call that still hangs, but the level does.
-            None if self.told
-                && view.told == Told::EndedCalls
-                && view.held > 0
-                && !is_usual(view.held, calls.all.usual_held())
-                && 5 * view.held >= 4 * self.level =>
-            {
-                self.seen = now;
-            }
             None if now.since(self.seen) >= OVER_S => {
                 let over = std::mem::take(self);
                 self.newest = over.newest;
@@ -324,9 +350,7 @@ impl Spell {
                 let finding = finding(since, view, found, &account, severity);
                 self.newest = Some(account.clone());
                 self.account = Some(account);
-                if !self.told {
-                    (self.told, self.level) = (true, view.held);
-                }
+                self.told = true;
                 Verdict::Found(finding)
             }
         }
@@ -336,6 +360,10 @@ impl Spell {
         self.since.get_or_insert(now);
         self.seen = now;
         self.looks += 1;
+        // Everybody who was slower does not become somebody unknown.
+        if let Some(known) = self.found.as_ref().filter(|_| found.culprits.is_empty()) {
+            found.names |= known.names && known.culprits.is_empty();
+        }
         // Once all units are taken everybody is slow: who was named before stays named.
         if let Some(first) = self.found.as_ref().and_then(|known| known.culprits.first()) {
             let place = found.culprits.iter().position(|other| other.has_the_name_of(first));
@@ -385,7 +413,8 @@ pub fn load(
     let flow = Part::counted(began as f64, usual_rate * FLOW_S as f64);
     let is_load = 2.0 * (part.expected - usual_held) >= part.observed - usual_held;
     (flow.is_evident(settings) && is_load).then(|| {
-        let found = Found { culprits: vec![Culprit { part, ..culprit }], part, names: true };
+        let found =
+            Found { culprits: vec![Culprit { part, ..culprit }], part, names: true, ahead: None };
         Account::new(now, view, calls, &found)
     })
 }
@@ -405,8 +434,11 @@ fn severity(
     let room = (usable - held + excess).clamp(1.0, usable);
     let share = excess / room;
     let is_named = !found.culprits.is_empty();
-    let is_near = is_named || held >= settings.relentless * usable;
-    if share >= settings.page_share && is_near {
+    let is_relentless = held >= settings.relentless * usable;
+    let runs_out = found.ahead.is_none_or(|ahead| {
+        ahead.rate_per_s > 0.0 && ahead.settles_within.is_none_or(|more| held + more >= usable)
+    });
+    if share >= settings.page_share && (is_relentless || is_named && runs_out) {
         return Some(Severity::Page);
     }
     let enough_s = if is_named { TICKET_S } else { NOBODY_S };

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::calls::{Calls, Track, is_usual};
 use crate::detector::Verdict;
-use crate::held_open::{Found, HeldOpenSettings, Part, Spell, judge};
+use crate::excess::Excess;
+use crate::held_open::{Found, HeldOpenSettings, Part, Spell, distance, excess_min, judge};
 use crate::view::{ResourceView, Told};
 
 /// The spans over which ended calls are looked at, in seconds.
@@ -31,25 +32,68 @@ impl HoldTimeShift {
         now: Second,
         view: &ResourceView<'_>,
         calls: &Calls,
+        excess: &Excess,
     ) -> Verdict {
         if view.told == Told::Sessions || !calls.is_known() {
             return Verdict::Quiet;
         }
         // What is over by now is not told, however long ago a span reaches.
-        let expected = match view.told {
-            Told::Calls => calls.all.expected_open(now, &calls.all.usual),
-            _ => calls.all.usual_held(),
+        let is_over = match view.told {
+            Told::Calls => {
+                let expected = calls.all.expected_open(now, &calls.all.usual);
+                view.held > 0 && is_usual(view.held, expected)
+            }
+            _ => false,
         };
-        let is_over = view.held > 0 && is_usual(view.held, expected);
-        let mut spans = SPANS_S.into_iter().filter(|_| !is_over);
-        let found = spans.find_map(|span_s| shift(settings, now, span_s, view, calls));
+        let found = match view.told {
+            _ if is_over => None,
+            Told::EndedCalls => self.held_still(settings, now, view, calls, excess),
+            _ => shifted(settings, now, view, calls, 0.0),
+        };
         self.spell.step(settings, now, view, calls, found)
+    }
+
+    /// Where only ended calls are logged: whose ended calls took longer, as far as more is held
+    /// than is usual now. Where that may be chance, the number of long calls must be none.
+    fn held_still(
+        &self,
+        settings: &HeldOpenSettings,
+        now: Second,
+        view: &ResourceView<'_>,
+        calls: &Calls,
+        excess: &Excess,
+    ) -> Option<Found> {
+        let look = excess.look()?;
+        let nats = match look.is_evident(self.spell.is_told()) {
+            true => 0.0,
+            // Every holder is looked at.
+            false => look.needed() + (calls.tracks().len() as f64).ln(),
+        };
+        let units = look.units().max(excess.units());
+        let comes_again = excess.came_before() && !self.spell.is_told();
+        if units < excess_min(settings, view) || comes_again {
+            return None;
+        }
+        let found = shifted(settings, now, view, calls, nats)?.at_most(units);
+        Some(Found { ahead: Some(excess.ahead()), ..found })
     }
 
     /// What it sees.
     pub fn spell(&self) -> &Spell {
         &self.spell
     }
+}
+
+/// Whose ended calls took longer than they usually do, with the evidence `nats` in the number of
+/// long ones: minus the logarithm of the chance of as many.
+pub(crate) fn shifted(
+    settings: &HeldOpenSettings,
+    now: Second,
+    view: &ResourceView<'_>,
+    calls: &Calls,
+    nats: f64,
+) -> Option<Found> {
+    SPANS_S.into_iter().find_map(|span_s| shift(settings, now, span_s, view, calls, nats))
 }
 
 /// Little's law over one span: of each holder the slots that its ended calls held in the mean, and
@@ -60,6 +104,7 @@ fn shift(
     span_s: i64,
     view: &ResourceView<'_>,
     calls: &Calls,
+    nats: f64,
 ) -> Option<Found> {
     let slots = |age_s: f64| age_s / span_s as f64;
     let sums = calls.all.since(now, span_s);
@@ -86,5 +131,7 @@ fn shift(
         Part { observed, expected, count }
     };
     let parts: Vec<Part> = calls.tracks().iter().enumerate().map(part).collect();
-    judge(settings, view, &parts)
+    let found = judge(settings, view, &parts)?;
+    let (long, usual) = found.part.count;
+    (distance(long, usual).powi(2) / 2.0 >= nats).then_some(found)
 }

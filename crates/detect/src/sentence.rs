@@ -113,6 +113,10 @@ fn held_open(finding: &Finding, detail: &HeldOpen, as_of: Second) -> String {
             percent(all),
             percent(all_before),
         ),
+        Owner::Unknown if detail.estimated => format!(
+            "{level} of {total} {unit} of {resource} are held: calls take longer that have no \
+             line yet, so whose they are is not known"
+        ),
         _ => format!(
             "{level} of {total} {unit} of {resource} {} held: calls of everybody take longer",
             are(*level)

@@ -3,13 +3,14 @@
 //! A new one is a file of its own, a field here and a block in [`Suite::step`].
 
 use plimsoll_model::evidence::Sample;
-use plimsoll_model::{Change, Detail, Second, Transition};
+use plimsoll_model::{Change, Detail, Owner, Second, Transition};
 use serde::{Deserialize, Serialize};
 
 use crate::account::Account;
 use crate::book::Witness;
 use crate::calls::Calls;
 use crate::detector::Verdict;
+use crate::excess::Excess;
 use crate::growth::Growth;
 use crate::held_open::load;
 use crate::hold_time_shift::HoldTimeShift;
@@ -24,6 +25,7 @@ pub(crate) struct Suite {
     growth: Option<Growth>,
     refusal: Refusal,
     calls: Calls,
+    excess: Excess,
     missing_completions: MissingCompletions,
     hold_time_shift: HoldTimeShift,
     /// What load comes to in this tick, if growth is due to it.
@@ -59,13 +61,26 @@ impl Suite {
         {
             let calls = &mut self.calls;
             calls.observe(second, view);
-            let missing = self.missing_completions.step(held_open, second, view, calls);
-            let shifted = self.hold_time_shift.step(held_open, second, view, calls);
+            let excess = &mut self.excess;
+            excess.step(second, view, calls);
+            let missing = self.missing_completions.step(held_open, second, view, calls, excess);
+            let mut missing = missing;
+            let shifted = self.hold_time_shift.step(held_open, second, view, calls, excess);
             let spells = [self.missing_completions.spell(), self.hold_time_shift.spell()];
+            if !spells.iter().any(|spell| spell.is_new(second)) {
+                excess.learn(calls);
+            }
             let is_calm = !spells.iter().any(|spell| spell.is_on());
             calls.learn(second, view, is_calm, |level| {
                 spells.iter().any(|spell| spell.is_unusual(second, level))
             });
+            if let (Verdict::Found(unknown), Verdict::Found(_)) = (&missing, &shifted)
+                && view.told == Told::EndedCalls
+                && unknown.owner == Owner::Unknown
+            {
+                // The calls that have ended say whose it is.
+                missing = Verdict::Quiet;
+            }
             for verdict in [&missing, &shifted] {
                 if let Verdict::Found(finding) = verdict {
                     culprit.get_or_insert(finding.owner.clone());
@@ -79,6 +94,10 @@ impl Suite {
             let mut verdict = growth.step(second, view);
             self.load = None;
             if let Verdict::Found(finding) = &mut verdict {
+                // Where only ended calls are logged nobody is seen to hold anything.
+                if view.told == Told::EndedCalls && finding.owner == Owner::Nobody {
+                    finding.owner = Owner::Unknown;
+                }
                 culprit.get_or_insert(finding.owner.clone());
                 if let Some(settings) = detectors.held_open.on() {
                     self.load = load(settings, second, view, &self.calls, &finding.owner);

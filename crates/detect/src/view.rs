@@ -4,6 +4,8 @@ use plimsoll_model::lives::LifeEvent;
 use plimsoll_model::{OwnedHolder, Second, Time};
 use serde::{Deserialize, Serialize};
 
+use crate::open_ages::OpenAges;
+
 /// One holder's account of one resource. Counters only grow, except after [`ResourceView::reset_at`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HolderLevel {
@@ -106,6 +108,8 @@ pub struct ResourceView<'a> {
     pub reset_at: Option<Second>,
     /// The tick of the first row about the resource: nothing is known of the time before.
     pub first_seen: Second,
+    /// How old what is held is, where only ended calls are logged.
+    pub ages: Option<&'a OpenAges>,
     /// What the ledger does not know, in words; empty if nothing.
     pub doubts: &'a [String],
 }

@@ -60,8 +60,8 @@ pub enum Slots {
     Process,
     /// Those of the frontend: held from the first byte to the last.
     Frontend,
-    /// Those of the backend's servers together: held from the end of the queue. Requests in the
-    /// queue are in the line's count.
+    /// Those of the backend's servers together: held from the end of the queue. Each line counts
+    /// those of its own server; the newest counts are added up, and the queue is in none of them.
     Backend,
     /// Those of the backend's only server: held from the end of the queue.
     Server,
@@ -183,14 +183,26 @@ impl HaproxyDecoder {
             reason: said.reason,
             holder,
         });
-        rows.samples.append(&SampleRow {
-            time,
-            offset,
-            resource: &self.resource,
-            metric: metric::USED,
-            value: line.in_use(self.config.slots) as f64,
-            holder: Holder::default(),
-        });
+        // A request that left the queue knows no server, and what the backend counts has the
+        // queue in it.
+        let (metric, server) = match self.config.slots {
+            Slots::Backend => (metric::USED_OF_PART, line.part(Part::Server)),
+            _ => (metric::USED, Cow::Borrowed("")),
+        };
+        if metric == metric::USED || !server.is_empty() {
+            let mut of = Holder::default();
+            if !server.is_empty() {
+                of.set(Dimension::ServiceInstanceId, &server);
+            }
+            rows.samples.append(&SampleRow {
+                time,
+                offset,
+                resource: &self.resource,
+                metric,
+                value: line.in_use(self.config.slots) as f64,
+                holder: of,
+            });
+        }
         Ok(Meaning::Used)
     }
 

@@ -16,6 +16,10 @@ pub mod metric {
     /// Units in use. Without a holder: the true count of the whole resource, which reconciles the
     /// ledger. With one: that holder's count.
     pub const USED: &str = "used";
+    /// Units in use of one part of the resource, such as a server behind a balancer, which the
+    /// holder names as `service.instance.id`. The true count of the whole is the sum of the newest
+    /// counts of its parts.
+    pub const USED_OF_PART: &str = "used_of_part";
     /// The limit of the resource, in units. Must be at least 1. Of memory with a holder: the limit
     /// of that instance, in bytes.
     pub const LIMIT: &str = "limit";

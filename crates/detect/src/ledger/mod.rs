@@ -3,7 +3,7 @@
 //! Rows may come late, twice and in any order inside `correct_within`: once they are all there,
 //! the same units are held. `docs/detectors.md`, "Ledger", has the rules and their reasons.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use plimsoll_model::evidence::{self, PANE_SECONDS};
@@ -12,6 +12,7 @@ use plimsoll_model::sessions::{SessionEvent, SessionRows, refusal};
 use plimsoll_model::{Change, Dimension, Kind, Owner, Second, Time, Transition};
 use serde::{Deserialize, Serialize};
 
+use crate::open_ages::OpenAges;
 use crate::panes::{Panes, Proof};
 use crate::refusal::Refused;
 use crate::settings::ResourceConfig;
@@ -42,6 +43,9 @@ const NARROW_MAX: usize = 64;
 /// A sampled holder that is silent for so long while others are sampled is gone.
 const SAMPLE_GONE: Duration = Duration::from_secs(300);
 
+/// The most parts of a resource that are counted; what further ones hold is not known.
+pub const PARTS_MAX: usize = 256;
+
 /// A log that is younger may lack sessions that began before it.
 const YOUNG_LOG_S: i64 = 3_600;
 
@@ -60,6 +64,8 @@ pub(crate) struct Ledger {
     sampled: Sampled,
     limit: Limit,
     polled: Option<Polled>,
+    /// The newest count of each part of the resource.
+    parts: BTreeMap<String, (Time, u64)>,
     /// The sum of what the holders hold.
     total: u64,
     /// Whether session rows tell who holds what; samples of single holders are then not used.
@@ -80,10 +86,14 @@ pub(crate) struct Ledger {
     unseen: u64,
     /// Sessions beyond [`SESSIONS_MAX`].
     beyond: u64,
+    /// Whether there were more than [`PARTS_MAX`] parts.
+    beyond_parts: bool,
     /// The longest age of a session that ended.
     age_us_max: i64,
     lives: Vec<LifeMark>,
     panes: Panes,
+    /// Where only ended calls are logged.
+    ages: OpenAges,
     #[serde(skip)]
     refused: Refused,
     /// The lowest level in this tick at which everybody's limit refused.
@@ -136,6 +146,7 @@ impl Ledger {
                 (true, true) => Told::Calls,
                 (true, false) => Told::EndedCalls,
             },
+            ages: self.is_of_ended_calls().then_some(&self.ages),
             holders: self.holders.levels(),
             changed: self.holders.changed(),
             lives: &self.lives,
@@ -196,6 +207,9 @@ impl Ledger {
         self.holders.begin_tick();
         self.refused = Refused::default();
         self.refused_at = None;
+        if self.is_of_ended_calls() {
+            self.ages.begin(tick.0);
+        }
         self.sessions.forget_through(tick.start().minus(correct_within).second());
     }
 
@@ -292,6 +306,10 @@ impl Ledger {
                 self.sessions.know_beginning(key, began);
                 let holder = self.holders.index(rows.holder_key(row), tick, || rows.holder(row));
                 self.pass(holder, tick, time.micros_since(began).max(0));
+                if !self.by_sessions {
+                    self.ages.begin(tick.0);
+                    self.ages.end(began, time);
+                }
             }
             Closing::Unknown if began.is_some_and(|began| self.is_before_log(began)) => {
                 self.before_log += 1;
@@ -361,6 +379,7 @@ impl Ledger {
         if self.reset_at.is_none_or(|newest| time > newest) {
             self.reset_at = Some(time);
             self.reset_tick = Some(tick);
+            self.ages = OpenAges::default();
             self.complete = true;
             (self.before_log, self.unseen) = (0, 0);
         }
@@ -383,8 +402,35 @@ impl Ledger {
                     self.sample_holder(holder, time, count, tick);
                 }
             }
+            metric::USED_OF_PART => {
+                let count = value.round().clamp(0.0, u32::MAX.into()) as u64;
+                let holder = rows.holder(row);
+                if let Some(part) = holder.get(Dimension::ServiceInstanceId) {
+                    self.count_part(time, part, count);
+                }
+            }
             _ => {}
         }
+    }
+
+    /// One part of the resource was counted. A part that is gone has let go of its last unit
+    /// before, so that what is old is still true.
+    fn count_part(&mut self, time: Time, part: &str, count: u64) {
+        match self.parts.get_mut(part) {
+            Some(known) if known.0 > time => return,
+            Some(known) => *known = (time, count),
+            None => {
+                if self.parts.len() >= PARTS_MAX {
+                    self.parts.retain(|_, (_, count)| *count > 0);
+                }
+                if self.parts.len() >= PARTS_MAX {
+                    self.beyond_parts = true;
+                    return;
+                }
+                self.parts.insert(part.to_owned(), (time, count));
+            }
+        }
+        self.poll(time, self.parts.values().map(|(_, count)| count).sum());
     }
 
     fn poll(&mut self, time: Time, count: u64) {
@@ -394,6 +440,9 @@ impl Ledger {
             return;
         }
         self.polled = Some(Polled { time, count, ledger: self.total });
+        if self.is_of_ended_calls() {
+            self.ages.count(count, time);
+        }
         self.complete = true;
         (self.before_log, self.unseen) = (0, 0);
     }
@@ -425,6 +474,7 @@ impl Ledger {
             return;
         }
         self.by_sessions = true;
+        self.ages = OpenAges::default();
         self.release_sampled(tick, |_| true);
         self.sampled = Sampled::default();
     }
@@ -510,10 +560,17 @@ impl Ledger {
                 self.beyond
             ));
         }
+        if self.beyond_parts {
+            doubts.push(format!("only {PARTS_MAX} parts of the resource are counted"));
+        }
         if self.holders.beyond > 0 {
             doubts.push(format!("holders beyond the limit of {HOLDERS_MAX} are counted as one"));
         }
         doubts
+    }
+
+    fn is_of_ended_calls(&self) -> bool {
+        self.calls && !self.connections && !self.by_sessions
     }
 
     fn is_before_log(&self, time: Time) -> bool {

@@ -233,6 +233,7 @@ impl World {
             first_seen: Second(START),
             doubts: &[],
             told: plimsoll_detect::view::Told::Sessions,
+            ages: None,
         };
         let verdict = growth.step(Second(START + self.second), &view);
         self.second += 1;

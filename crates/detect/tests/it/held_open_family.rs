@@ -31,13 +31,15 @@ fn shown(told: &[Transition]) -> String {
 
 /// The first page about calls held open names the first service before the generator's first call
 /// had to wait, or within `late_s` after it; with start events the number that it holds is true.
+/// Without them a page may come before it is known whose calls have no line yet.
 #[track_caller]
 fn check_in_time(world: &World, late_s: f64) -> (Made, Vec<Transition>) {
     let (made, told) = (world.made(), world.judged());
     let shown = format!("{world:?}, full at {:?}\n{}", made.full_at, shown(&told));
     println!("{shown}");
     let is_page = |one: &&Transition| {
-        one.finding.kind == Kind::HeldOpen && one.finding.severity == Severity::Page
+        let is_known = world.log == Log::Starts || named(one).is_some();
+        one.finding.kind == Kind::HeldOpen && one.finding.severity == Severity::Page && is_known
     };
     let page = told.iter().find(is_page).unwrap_or_else(|| panic!("no page: {shown}"));
     let full_at = made.full_at.unwrap_or(world.onset_s + world.lasts_s);

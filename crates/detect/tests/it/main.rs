@@ -1,5 +1,6 @@
 //! What the judge makes of small scripts of rows, and the detectors of generated runs.
 
+mod end_lines;
 mod evidence;
 #[allow(dead_code, reason = "the table in docs/detectors.md is made of all of it")]
 mod families;

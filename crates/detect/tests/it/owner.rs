@@ -123,6 +123,7 @@ fn view<'a>(levels: &'a [HolderLevel], changed: &'a [u32]) -> ResourceView<'a> {
         reset_at: None,
         first_seen: Second(START),
         told: plimsoll_detect::view::Told::Sessions,
+        ages: None,
         doubts: &[],
     }
 }

@@ -43,7 +43,7 @@ pub(super) struct Line<'a> {
     /// The four letters that say how it ended.
     pub(super) ended: &'a str,
     /// Connections of process, frontend, backend and server when the line was written.
-    in_use: [u64; 4],
+    in_use: [u64; 3],
     /// What was captured of request and response, without its braces.
     captures: [&'a str; 2],
     /// The line without what a log daemon put before it.
@@ -108,8 +108,7 @@ impl<'a> Line<'a> {
         let (counts, rest) = word().split_once(' ').unwrap_or_default();
         let (queues, rest) = rest.split_once(' ').unwrap_or((rest, ""));
         let in_use = numbers::<5>(counts).filter(|_| numbers::<2>(queues).is_some());
-        let (Some([process, of_frontend, of_backend, of_server, _]), 4) = (in_use, ended.len())
-        else {
+        let (Some([process, of_frontend, _, of_server, _]), 4) = (in_use, ended.len()) else {
             return Err(malformed("cut short, or not of `option httplog`").into());
         };
         if total < 0 {
@@ -129,7 +128,7 @@ impl<'a> Line<'a> {
             total: millis(total).unwrap_or_default(),
             goes_on: timers.rsplit('/').next().is_some_and(|total| total.starts_with('+')),
             ended,
-            in_use: [process, of_frontend, of_backend, of_server].map(count),
+            in_use: [process, of_frontend, of_server].map(count),
             captures: captures(rest),
             own,
         })
@@ -149,13 +148,12 @@ impl<'a> Line<'a> {
 
     /// Units in use beside this line's own.
     pub(super) fn in_use(&self, slots: Slots) -> u64 {
-        let [process, frontend, backend, server] = self.in_use;
+        let [process, frontend, server] = self.in_use;
         match slots {
             // These two still count the connection of the line.
             Slots::Process => process.saturating_sub(1),
             Slots::Frontend => frontend.saturating_sub(1),
-            Slots::Backend => backend,
-            Slots::Server => server,
+            Slots::Backend | Slots::Server => server,
         }
     }
 
