@@ -55,7 +55,8 @@ pub fn explain(
     around: &Surroundings<'_>,
 ) -> Option<Explanation> {
     let missing = trend::missing_since_plateau(&suspect.stretches, grid.fine);
-    if flattens(suspect) || missing.is_some_and(|units| units >= MISSING_MIN) {
+    let missing = missing.is_some_and(|units| units >= MISSING_MIN);
+    if flattens(suspect) || missing || pauses(suspect, grid, around) {
         return Some(Explanation::Flattening);
     }
     returns(suspect, around)
@@ -80,6 +81,34 @@ fn flattens(suspect: &Suspect<'_>) -> bool {
         gained + 0.5 * noise < 0.5 * rise.rate * part_s
     })
 }
+
+/// Whether nothing has come for so long that the rise is missing units by now.
+///
+/// This looks at the next finer scale: where a rise stops within a wide stretch depends on the
+/// grid alone. A rise that has paused like that twice before and went on comes in bursts.
+fn pauses(suspect: &Suspect<'_>, grid: &Grid, around: &Surroundings<'_>) -> bool {
+    let finer = grid.finer(around.now_s, around.known_from_s);
+    // A difference from the day before stands on its own grid; a level of sessions that come and
+    // go pauses by chance.
+    let steady = suspect.usual == 0.0 && suspect.hold_s.is_none();
+    let Some(finer) = finer.filter(|_| steady) else { return false };
+    let mut sums = vec![0; finer.len()];
+    for (_, history) in &suspect.members {
+        finer.add(&history.held, &mut sums);
+    }
+    let rise = &suspect.rise;
+    let level = finer.stretches(&sums);
+    let mut pauses =
+        trend::pauses_s(&level, HALF_UNIT).take_while(|(from_s, _)| *from_s >= rise.onset_s);
+    let Some((_, newest_s)) = pauses.next() else { return false };
+    let earlier = pauses.filter(|(_, lasted_s)| *lasted_s >= newest_s).count();
+    earlier < PAUSES_MIN && rise.rate * newest_s as f64 >= MISSING_MIN
+}
+
+/// A mean that gained less has gained no unit.
+const HALF_UNIT: f64 = 0.5;
+/// So many earlier pauses as long as the newest one show that growth goes on after them.
+const PAUSES_MIN: usize = 2;
 
 /// The highest mean of the suspect's level before its rise, but not that of an earlier fault.
 fn peak_before(suspect: &Suspect<'_>, faults: &Faults) -> f64 {

@@ -159,6 +159,11 @@ impl Grid {
         Grid { scale: DAILY, coarse_first: 0, coarse: 0, fine_first, fine, daily: true }
     }
 
+    /// The level itself up to `now_s` at the next finer scale, if there is one.
+    pub fn finer(&self, now_s: i64, known_from_s: i64) -> Option<Grid> {
+        Some(Grid::new(self.scale.checked_sub(1)?, now_s, known_from_s))
+    }
+
     /// Whether differences from the day before are read.
     pub fn is_daily(&self) -> bool {
         self.daily

@@ -99,8 +99,8 @@ impl Refusal {
         }
         match grower {
             Some(grower @ Owner::Holder { .. }) => spell.owner = grower.clone(),
-            _ if spell.owner == Owner::Unknown && refused.hard > 0 => {
-                spell.owner = dominant(view.holders).unwrap_or(Owner::Unknown);
+            _ if !matches!(spell.owner, Owner::Holder { .. }) && refused.hard > 0 => {
+                spell.owner = dominant(view.holders);
             }
             _ => {}
         }
@@ -186,10 +186,15 @@ fn held_by(holders: &[HolderLevel], owner: &Owner) -> Option<u64> {
     Some(holding.filter(is_owner).map(|level| level.held).sum())
 }
 
-/// The holder of more than half of what is held, if that is at least three times the next.
-fn dominant(holders: &[HolderLevel]) -> Option<Owner> {
+/// The holder of more than half of what is held, if that is at least three times the next; nobody
+/// if there is none, although more than half has a name.
+fn dominant(holders: &[HolderLevel]) -> Owner {
     let held: u64 = holders.iter().map(|level| level.held).sum();
-    OWNER_DIMENSIONS.into_iter().find_map(|(dimension, alone_suffices)| {
+    let is_named = |level: &&HolderLevel| {
+        OWNER_DIMENSIONS.into_iter().any(|(dimension, _)| level.holder.get(dimension).is_some())
+    };
+    let named: u64 = holders.iter().filter(is_named).map(|level| level.held).sum();
+    let owner = OWNER_DIMENSIONS.into_iter().find_map(|(dimension, alone_suffices)| {
         let mut shares: BTreeMap<&str, u64> = BTreeMap::new();
         for level in holders.iter().filter(|level| level.held > 0) {
             if let Some(value) = level.holder.get(dimension) {
@@ -202,5 +207,6 @@ fn dominant(holders: &[HolderLevel]) -> Option<Owner> {
         let stands_out = next.map_or(alone_suffices, |next| *largest >= 3 * next);
         (2 * largest > held && stands_out)
             .then(|| Owner::Holder { dimension, value: (*value).to_owned() })
-    })
+    });
+    owner.unwrap_or(if 2 * named > held { Owner::Nobody } else { Owner::Unknown })
 }

@@ -248,6 +248,10 @@ fn holding(finding: &Finding, as_of: Second) -> (String, String) {
             let holding = format!("{owner}{release} holds {own} {total}{before}");
             (holding, format!("{level} {} in use", are(*level)))
         }
+        (Owner::Nobody, _) if finding.kind == Kind::RefusalAtLimit => (
+            format!("{level} {total} {} in use", are(*level)),
+            "nobody holds most of them".to_owned(),
+        ),
         (Owner::Nobody, _) => (
             format!("{level} {total} {} in use", are(*level)),
             "all holders grew in proportion".to_owned(),
@@ -317,6 +321,9 @@ pub(crate) fn advice(finding: &Finding) -> String {
             };
             format!("{action} {}; find out why it keeps what it opened.", name(owner))
         }
+        (Owner::Nobody, _) if finding.kind == Kind::RefusalAtLimit => "Nobody holds most of them: \
+            look at who holds what, and free units or raise the limit."
+            .to_owned(),
         (Owner::Nobody, _) => "Nobody is to blame: look for a shared cause, such as a slow \
                                dependency or more load, and raise the limit if there is room."
             .to_owned(),

@@ -50,16 +50,14 @@ impl<'a> Suspect<'a> {
     pub fn deviations(&self) -> f64 {
         let rise = &self.rise;
         let length_s = rise.length_s();
-        let fitted = rise.rate_var_before * length_s * length_s;
+        let fitted = rise.height_var(self.hold_s.unwrap_or(0.0));
         let (base, poisson) = match self.hold_s {
             Some(hold_s) => {
                 let base = self.cautious_base(hold_s);
                 let before_s = (rise.onset_s - self.stretches[0].from_s) as f64;
-                let means = mean_var(length_s / 4.0 / hold_s) + mean_var(before_s / hold_s);
-                // Both are parts of one history: what is near in time is alike. A difference has
-                // the noise of two days.
-                let alike = 1.0 - (-length_s / 2.0 / hold_s).exp();
-                (base, (base.max(0.0) + 2.0 * self.usual) * means * alike)
+                // A difference has the noise of two days.
+                let level = base.max(0.0) + 2.0 * self.usual;
+                (base, level * difference_var(length_s, before_s, hold_s))
             }
             None => (rise.base.max(-self.usual), 0.0),
         };
@@ -103,8 +101,7 @@ impl<'a> Suspect<'a> {
 /// for however long.
 pub fn deviations_at_most(stretches: &[Stretch], rise: &Rise, usual: f64) -> f64 {
     let lowest = -usual;
-    let length_s = rise.length_s();
-    let fitted = rise.rate_var_before * length_s * length_s;
+    let fitted = rise.height_var(f64::INFINITY);
     // Whatever the hold time is, the base is drawn towards the mean.
     let base = rise.base.min(mean(stretches)).max(lowest);
     distance(fitted, recent(stretches, rise) - base) + ROUNDING
@@ -155,6 +152,15 @@ fn mean(stretches: &[Stretch]) -> f64 {
 
 /// Fewer closed sessions do not say how long sessions last.
 const CLOSED_MIN: u64 = 10;
+
+/// The variance of the difference between the mean level over the newest quarter of `length_s` and
+/// that over `before_s` before it, in units of the variance of the level itself.
+///
+/// Both are parts of one history: what is near in time is alike.
+fn difference_var(length_s: f64, before_s: f64, hold_s: f64) -> f64 {
+    let means = mean_var(length_s / 4.0 / hold_s) + mean_var(before_s / hold_s);
+    means * (1.0 - (-length_s / 2.0 / hold_s).exp())
+}
 
 /// The variance of the mean of a level over `holds` hold times, in units of the variance of the
 /// level itself, which forgets exponentially.

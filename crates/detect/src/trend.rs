@@ -55,6 +55,19 @@ impl Rise {
         self.rate * self.length_s()
     }
 
+    /// The variance of [`Rise::height`] that the noise from before the onset explains, if a chance
+    /// level lasts `memory_s`.
+    ///
+    /// The noise is taken as white, which for a short rise is too much: a level that forgets
+    /// exponentially has the variance `noise / (2 memory_s)`, and a difference of two levels at
+    /// most twice that. A memory longer than the rise was not seen to its end.
+    pub fn height_var(&self, memory_s: f64) -> f64 {
+        let length_s = self.length_s();
+        let white = self.rate_var_before * length_s * length_s;
+        let noise = self.noise * (self.rate_var_before / self.rate_var.max(f64::MIN_POSITIVE));
+        white.min(noise / memory_s.min(length_s))
+    }
+
     /// The line at `at_s`.
     pub fn level_at(&self, at_s: i64) -> f64 {
         self.base + self.rate * (at_s - self.onset_s).max(0) as f64
@@ -111,6 +124,22 @@ pub fn missing_since_plateau(stretches: &[Stretch], onsets: usize) -> Option<f64
         }
     }
     missing
+}
+
+/// The pauses of a level's growth, newest first: where each begins, and how many seconds it lasts.
+///
+/// A pause reaches back from its newest stretch as far as that one is at most `granted` units
+/// higher than each; every stretch is part of one.
+pub fn pauses_s(stretches: &[Stretch], granted: f64) -> impl Iterator<Item = (i64, i64)> {
+    let mut end = stretches.len();
+    std::iter::from_fn(move || {
+        let newest = stretches[..end].last()?;
+        let gained = |stretch: &Stretch| newest.mean - stretch.mean > granted;
+        let begin = stretches[..end].iter().rposition(gained).map_or(0, |place| place + 1);
+        let from_s = stretches[begin].from_s;
+        end = begin;
+        Some((from_s, newest.to_s - from_s))
+    })
 }
 
 /// A plateau has less than this part of the squared error of a line.
@@ -268,6 +297,13 @@ mod tests {
         let missing = missing_since_plateau(&level, 9).expect("a plateau");
         assert!((missing - 4.0).abs() < 1e-9, "{missing}");
         assert_eq!(missing_since_plateau(&level[..5], 5), None);
+    }
+    // By hand: two stretches at nine, two at seven with a dip, one at five.
+    #[test]
+    fn pauses_are_told_newest_first() {
+        let level = stretches(&[5.0, 7.0, 6.8, 9.0, 9.1]);
+        let pauses: Vec<(i64, i64)> = pauses_s(&level, 0.5).collect();
+        assert_eq!(pauses, [(30, 20), (10, 20), (0, 10)]);
     }
     #[test]
     fn too_few_stretches_have_no_fit() {

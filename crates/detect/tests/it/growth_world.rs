@@ -49,6 +49,8 @@ pub struct World {
     pub lives: Vec<LifeMark>,
     crews: Vec<Crew>,
     pub second: i64,
+    /// The event time of second 0 of the run.
+    pub start: i64,
     /// The second of the run in which the resource restarts, as the ledger tells it.
     pub reset_at: Option<i64>,
     rng: StdRng,
@@ -101,6 +103,7 @@ impl World {
             lives: Vec::new(),
             crews: Vec::new(),
             second: 0,
+            start: START,
             reset_at: None,
             rng: StdRng::seed_from_u64(seed),
         }
@@ -206,14 +209,14 @@ impl World {
             let before = (level.opened, level.closed, level.refused);
             crew.tick(self.second, level, &mut room, &mut self.rng);
             if before != (level.opened, level.closed, level.refused) {
-                level.first_seen = level.first_seen.min(Second(START + self.second));
+                level.first_seen = level.first_seen.min(Second(self.start + self.second));
                 changed.push(crew.holder as u32);
             }
         }
         changed.sort_unstable();
         changed.dedup();
         let held = self.holders.iter().map(|level| level.held).sum();
-        let now = Time::from_seconds(START + self.second + 1);
+        let now = Time::from_seconds(self.start + self.second + 1);
         let known = self.lives.iter().filter(|mark| mark.time < now).count();
         let mut turned = Vec::new();
         if reversed {
@@ -229,13 +232,16 @@ impl World {
             holders: if reversed { &turned } else { &self.holders },
             changed: &changed,
             lives: &self.lives[..known],
-            reset_at: self.reset_at.filter(|at| *at <= self.second).map(|at| Second(START + at)),
-            first_seen: Second(START),
+            reset_at: self
+                .reset_at
+                .filter(|at| *at <= self.second)
+                .map(|at| Second(self.start + at)),
+            first_seen: Second(self.start),
             doubts: &[],
             told: plimsoll_detect::view::Told::Sessions,
             ages: None,
         };
-        let verdict = growth.step(Second(START + self.second), &view);
+        let verdict = growth.step(Second(self.start + self.second), &view);
         self.second += 1;
         (verdict, held)
     }

@@ -8,6 +8,7 @@ mod growth_again;
 mod growth_intervals;
 mod growth_lookalikes;
 mod growth_pages;
+mod growth_phases;
 mod growth_slow;
 mod growth_world;
 mod held_open;

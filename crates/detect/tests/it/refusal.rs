@@ -45,7 +45,7 @@ fn who_holds_most_by_far_is_named() {
 #[test]
 fn who_holds_only_a_little_more_is_not_blamed() {
     let script = sessions("web", 4) + &sessions("issuer", 6) + "5 refuse - batch limit";
-    check(&script, 9, &["5 limit_refused page unknown"]);
+    check(&script, 9, &["5 limit_refused page nobody"]);
 }
 
 #[test]
