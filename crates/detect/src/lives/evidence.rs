@@ -122,11 +122,12 @@ impl Told {
         let finding = &writer.transition.finding;
         let Owner::Holder { dimension, value } = &finding.owner else { return };
         // Of a program the one that died last.
-        let owned = ledger.instances.iter().filter(|own| own.holder.get(*dimension) == Some(value));
+        let mut owned =
+            ledger.instances.iter().filter(|own| own.holder.get(*dimension) == Some(value));
         let ended = |own: &&Instance| own.end.as_ref().map(|end| end.at);
         let own = match dimension {
             Dimension::ServiceName => owned.rev().max_by_key(ended),
-            _ => owned.rev().last(),
+            _ => owned.next(),
         };
         let Some(own) = own else { return };
         let service = &ledger.services[own.service as usize];
