@@ -279,10 +279,9 @@ impl Incident {
         for testimony in &mut self.testimonies {
             if testimony.ended.is_none() && !heard.contains(&testimony.witness) {
                 testimony.ended = Some(match testimony.finding.kind {
-                    Kind::GrowthToLimit => Reason::GrowthEnded,
+                    Kind::GrowthToLimit | Kind::GrowthWithinLife => Reason::GrowthEnded,
                     Kind::RefusalAtLimit => Reason::RefusalsEnded,
                     Kind::HeldOpen => Reason::HoldTimesUsual,
-                    Kind::GrowthWithinLife => Reason::LifeEnded,
                     Kind::GrowthAcrossLives => Reason::LivesSteady,
                     Kind::NotBack => Reason::CameBack,
                 });
@@ -365,6 +364,9 @@ impl Incident {
         }
         if finding.severity > self.last.severity_peak {
             return Some(Reason::SeverityRaised);
+        }
+        if told.kind != Kind::NotBack && finding.kind == Kind::NotBack {
+            return Some(Reason::Absent);
         }
         if told.kind == Kind::GrowthToLimit && finding.kind == Kind::HeldOpen {
             return Some(Reason::CauseFound);
@@ -486,10 +488,11 @@ fn has_new_culprit(told: &Finding, finding: &Finding) -> bool {
 }
 
 /// Of findings that are equally loud the one with the most to say: calls that hang explain the
-/// refusals, refusals are nearer to users than growth, and many lives say more than one.
+/// refusals, refusals are nearer to users than growth, who is gone does not grow, and many lives
+/// say more than one.
 fn rank(kind: Kind) -> u8 {
     match kind {
-        Kind::HeldOpen => 2,
+        Kind::HeldOpen | Kind::NotBack => 2,
         Kind::RefusalAtLimit | Kind::GrowthAcrossLives => 1,
         _ => 0,
     }

@@ -89,6 +89,10 @@ pub struct AcrossLives {
     pub restart_every_s: Option<f64>,
 }
 
+fn one() -> u32 {
+    1
+}
+
 /// An instance that ended and has not come back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NotBack {
@@ -102,4 +106,7 @@ pub struct NotBack {
     pub started_at: Option<Second>,
     /// When memory would have run out, as last forecast before its end.
     pub forecast: Option<Interval>,
+    /// How many instances died, if it is a whole program of which none is left; else 1.
+    #[serde(default = "one")]
+    pub instances: u32,
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use plimsoll_model::evidence::{Evidence, Life, Sample};
 use plimsoll_model::lives::EndCause;
 use plimsoll_model::samples::metric;
-use plimsoll_model::{Detail, Kind, OwnedHolder, Owner, Time, Transition};
+use plimsoll_model::{Detail, Dimension, Kind, OwnedHolder, Owner, Time, Transition};
 use serde::{Deserialize, Serialize};
 
-use super::ledger::{Ledger, PAST_MAX};
+use super::ledger::{Instance, Ledger, PAST_MAX};
 use super::within::Within;
 
 /// The metric of the floors of an ended life, without its warm-up: the slope of growth across
@@ -121,11 +121,15 @@ impl Told {
     fn absence(&mut self, ledger: &Ledger, writer: &mut Writer<'_>) {
         let finding = &writer.transition.finding;
         let Owner::Holder { dimension, value } = &finding.owner else { return };
-        let Some(own) =
-            ledger.instances.iter().find(|own| own.holder.get(*dimension) == Some(value))
-        else {
-            return;
+        // Of a program the one that died last.
+        let mut owned =
+            ledger.instances.iter().filter(|own| own.holder.get(*dimension) == Some(value));
+        let ended = |own: &&Instance| own.end.as_ref().map(|end| end.at);
+        let own = match dimension {
+            Dimension::ServiceName => owned.rev().max_by_key(ended),
+            _ => owned.next(),
         };
+        let Some(own) = own else { return };
         let service = &ledger.services[own.service as usize];
         for past in &service.past {
             if self.lives.insert((past.holder.clone(), past.started)) {

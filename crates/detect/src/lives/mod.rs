@@ -11,6 +11,7 @@ pub mod not_back;
 pub mod within;
 
 pub(crate) mod evidence;
+pub(crate) mod known;
 pub(crate) mod ledger;
 pub(crate) mod rise;
 pub(crate) mod sentence;
@@ -103,10 +104,12 @@ impl Lives {
                 self.within.look(settings, place, &mut self.ledger, *instance, *complete);
             }
         }
+        // Somebody may be missed although no row says anything.
+        let mut is_missed = false;
         if detectors.not_back.on().is_some() {
             let turned = !news.turned.is_empty() || news.marked;
             let sampled = !news.sampled.is_empty();
-            self.not_back.look(&mut self.ledger, second.end(), turned, sampled);
+            is_missed = self.not_back.look(&mut self.ledger, second.end(), turned, sampled);
         }
         // Lives that were silent for too long have ended just now.
         let late = std::mem::take(&mut self.ledger.news);
@@ -120,9 +123,10 @@ impl Lives {
             }
         }
         let is_due = second.0 % AGAIN_S == 0 && self.is_found;
-        if news.is_empty() && !is_due {
+        if news.is_empty() && !is_due && !is_missed {
             return None;
         }
+        self.within.settle(place, &self.ledger, second.end());
         let verdicts = self.verdicts(detectors, place);
         let said = !verdicts.is_empty();
         let is_worth = said || self.is_found || !self.told.is_empty();
@@ -132,7 +136,9 @@ impl Lives {
 
     fn forget(&mut self, turned: &[u32]) {
         for instance in turned {
-            self.within.forget(*instance, self.ledger.instances[*instance as usize].service);
+            let own = &self.ledger.instances[*instance as usize];
+            let ended = own.end.as_ref().map(|end| end.at).unwrap_or_default();
+            self.within.forget(*instance, own.service, ended);
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! `docs/detectors.md`, "Dead and not coming back".
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use plimsoll_model::detail::NotBack as Absence;
@@ -10,8 +10,8 @@ use plimsoll_model::lives::EndCause;
 use plimsoll_model::{Detail, Dimension, Finding, Kind, Owner, Severity, Time};
 use serde::{Deserialize, Serialize};
 
-use super::Place;
-use super::ledger::{DEPLOY_S, Instance, Ledger};
+use super::ledger::{DEPLOY_S, INSTANCES_MAX, Instance, Ledger};
+use super::{Place, owner_of};
 
 /// How long an absence is spoken of, in seconds: seven days.
 const FORGET_S: i64 = 7 * 86_400;
@@ -43,17 +43,21 @@ impl Default for NotBackSettings {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct NotBack {
     absent: BTreeSet<u32>,
+    /// Those of which it was said by their own names.
+    named: BTreeSet<u32>,
     /// Nothing can change before, unless a row says so.
     wake: Time,
 }
 
 impl NotBack {
     /// Looks at every instance, if anything can have changed. `turned` tells that a life began or
-    /// ended, or that a deploy was told; `sampled` that there are samples.
-    pub fn look(&mut self, ledger: &mut Ledger, now: Time, turned: bool, sampled: bool) {
+    /// ended, or that a deploy was told; `sampled` that there are samples. Tells whether anybody
+    /// is newly missed or not missed any more.
+    pub fn look(&mut self, ledger: &mut Ledger, now: Time, turned: bool, sampled: bool) -> bool {
         if now < self.wake && !turned && (self.absent.is_empty() || !sampled) {
-            return;
+            return false;
         }
+        let before = self.absent.clone();
         if now >= self.wake {
             ledger.forget_silent(now);
         }
@@ -73,6 +77,7 @@ impl NotBack {
                 }
             }
         }
+        self.absent != before
     }
 
     /// Whether an instance is gone for good, as far as can be told, or until when that is open.
@@ -106,7 +111,7 @@ impl NotBack {
         if gone_s > FORGET_S || (gone_s > NEWS_S && !was_told) {
             return Ok(false);
         }
-        let has_died = matches!(cause, Some(EndCause::OutOfMemory | EndCause::Crash));
+        let has_died = cause.is_some_and(is_death);
         let again = now.plus(Duration::from_secs(AGAIN_S));
         if !has_died && !was_told && crowd.is_gap(last, bound) {
             return Err(again);
@@ -142,54 +147,125 @@ impl NotBack {
         Ok(true)
     }
 
-    /// What is to be said of each instance that is absent.
+    /// What is to be said of each instance that is absent, and of each program of which nobody is
+    /// left. Who goes with the program is not named again; a program has the numbers after those
+    /// of all instances.
     pub fn findings(
-        &self,
+        &mut self,
         settings: &NotBackSettings,
         place: &Place<'_>,
         ledger: &Ledger,
     ) -> Vec<(u32, Finding)> {
-        let found = self.absent.iter().filter_map(|instance| {
+        let gone = self.gone(ledger);
+        let absent = &self.absent;
+        self.named.retain(|instance| absent.contains(instance));
+        let mut found = Vec::new();
+        for instance in absent {
             let own = &ledger.instances[*instance as usize];
-            let service = &ledger.services[own.service as usize];
-            let (last, cause) = last_seen(own)?;
-            let (level, started, start_known, forecast) = match (&own.life, &own.end) {
-                (Some(life), _) => (life.level, life.started, life.start_known, life.forecast),
-                (None, Some(end)) => (end.level, end.started, end.start_known, end.forecast),
-                (None, None) => return None,
-            };
+            if gone.contains_key(&own.service) && !self.named.contains(instance) {
+                continue;
+            }
             let name = |dimension| own.holder.get(dimension).map(|name| (dimension, name));
-            let (dimension, value) = name(Dimension::ServiceInstanceId)
+            let named = name(Dimension::ServiceInstanceId)
                 .or_else(|| name(Dimension::HostName))
-                .or_else(|| name(Dimension::ServiceName))?;
-            let finding = Finding {
-                kind: Kind::NotBack,
-                resource: place.resource.to_owned(),
-                unit: "bytes".to_owned(),
-                owner: Owner::Holder { dimension, value: value.to_owned() },
-                severity: settings.severity,
-                since: last.second(),
-                level: level as u64,
-                usable: ledger.limit_of(*instance, place.limit).map(|limit| limit as u64),
-                owner_level: Some(level as u64),
-                owner_level_before: None,
-                growth_per_minute: None,
-                exhaustion: None,
-                release: None,
-                refused: 0,
-                doubts: Vec::new(),
-                detail: Some(Detail::NotBack(Absence {
-                    last_seen: last,
-                    cause: cause.map_or("silent", EndCause::name).to_owned(),
-                    usual_return_s: service.usual_return_s(),
-                    started_at: start_known.then(|| started.second()),
-                    forecast,
-                })),
-            };
-            Some((*instance, finding))
-        });
-        found.collect()
+                .or_else(|| name(Dimension::ServiceName));
+            let Some((dimension, value)) = named else { continue };
+            let owner = Owner::Holder { dimension, value: value.to_owned() };
+            if let Some(finding) = finding(settings, place, ledger, *instance, owner, 1) {
+                self.named.insert(*instance);
+                found.push((*instance, finding));
+            }
+        }
+        for (service, (last, instances)) in gone {
+            let name = ledger.services[service as usize].name.as_deref();
+            let owner = owner_of(name, &ledger.instances[last as usize].holder);
+            if let Some(finding) = finding(settings, place, ledger, last, owner, instances) {
+                found.push((INSTANCES_MAX as u32 + service, finding));
+            }
+        }
+        found
     }
+
+    /// Programs of which several instances died, none is back and none is left: who died last, and
+    /// how many.
+    fn gone(&self, ledger: &Ledger) -> BTreeMap<u32, (u32, u32)> {
+        let mut gone: BTreeMap<u32, (u32, u32)> = BTreeMap::new();
+        let died = |instance: u32| {
+            let end = ledger.instances[instance as usize].end.as_ref();
+            end.filter(|end| end.told && is_death(end.cause)).map(|end| end.at)
+        };
+        for instance in &self.absent {
+            let own = &ledger.instances[*instance as usize];
+            let is_named = ledger.services[own.service as usize].name.is_some();
+            if own.life.is_none() && is_named && died(*instance).is_some() {
+                let (last, count) = gone.entry(own.service).or_insert((*instance, 0));
+                *count += 1;
+                if died(*instance) > died(*last) {
+                    *last = *instance;
+                }
+            }
+        }
+        // Who lives, or has just died and may still come back, is left.
+        let is_left = |instance: u32, own: &Instance| {
+            let is_due = own.end.as_ref().is_some_and(|end| !end.replaced && is_death(end.cause));
+            own.life.is_some() || (is_due && !self.absent.contains(&instance))
+        };
+        for (instance, own) in (0_u32..).zip(&ledger.instances) {
+            if gone.contains_key(&own.service) && is_left(instance, own) {
+                gone.remove(&own.service);
+            }
+        }
+        gone.retain(|_, (_, instances)| *instances > 1);
+        gone
+    }
+}
+
+fn is_death(cause: EndCause) -> bool {
+    matches!(cause, EndCause::OutOfMemory | EndCause::Crash)
+}
+
+/// That `instance` is absent, of which is said by the name of `owner`.
+fn finding(
+    settings: &NotBackSettings,
+    place: &Place<'_>,
+    ledger: &Ledger,
+    instance: u32,
+    owner: Owner,
+    instances: u32,
+) -> Option<Finding> {
+    let own = &ledger.instances[instance as usize];
+    let service = &ledger.services[own.service as usize];
+    let (last, cause) = last_seen(own)?;
+    let (level, started, start_known, forecast) = match (&own.life, &own.end) {
+        (Some(life), _) => (life.level, life.started, life.start_known, life.forecast),
+        (None, Some(end)) => (end.level, end.started, end.start_known, end.forecast),
+        (None, None) => return None,
+    };
+    Some(Finding {
+        kind: Kind::NotBack,
+        resource: place.resource.to_owned(),
+        unit: "bytes".to_owned(),
+        owner,
+        severity: settings.severity,
+        since: last.second(),
+        level: level as u64,
+        usable: ledger.limit_of(instance, place.limit).map(|limit| limit as u64),
+        owner_level: Some(level as u64),
+        owner_level_before: None,
+        growth_per_minute: None,
+        exhaustion: None,
+        release: None,
+        refused: 0,
+        doubts: Vec::new(),
+        detail: Some(Detail::NotBack(Absence {
+            last_seen: last,
+            cause: cause.map_or("silent", EndCause::name).to_owned(),
+            usual_return_s: service.usual_return_s(),
+            started_at: start_known.then(|| started.second()),
+            forecast,
+            instances,
+        })),
+    })
 }
 
 /// When an instance was last alive, and why it ended if a row said so.

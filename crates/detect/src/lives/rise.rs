@@ -157,12 +157,12 @@ impl Rise {
             && self.interval.to.is_none_or(|to| now <= to)
     }
 
-    /// Whether the floors of a shorter window, which is at the end of this one, do not rise any
-    /// more although they should have.
-    pub fn has_stopped_in(&self, newest: &[Point]) -> bool {
+    /// Whether the floors of a shorter window, which is at the end of this one, certainly rise less
+    /// than `share` times as fast.
+    pub fn is_slower_in(&self, newest: &[Point], share: f64) -> bool {
         let Some(line) = Line::through(newest, |point| point.low) else { return false };
         let student = fit::student_90(line.independent - 2.0);
-        line.slope + student * line.slope_error < 0.5 * self.slope
+        line.slope + student * line.slope_error < share * self.slope
     }
 }
 

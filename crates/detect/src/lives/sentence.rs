@@ -70,6 +70,9 @@ fn one_life(finding: &Finding, within: &WithinLife, as_of: Second) -> String {
 
 fn gone(finding: &Finding, absence: &NotBack, as_of: Second) -> String {
     let at = clock(absence.last_seen, as_of);
+    if absence.instances > 1 {
+        return all_gone(absence, &at, as_of);
+    }
     let what = match absence.cause.as_str() {
         "out_of_memory" => format!("died {at} out of memory"),
         "crash" => format!("crashed {at}"),
@@ -87,11 +90,29 @@ fn gone(finding: &Finding, absence: &NotBack, as_of: Second) -> String {
         facts.push(format!("{} of uptime", duration(uptime_s as f64)));
     }
     let facts = if facts.is_empty() { String::new() } else { format!(" ({})", facts.join(", ")) };
+    format!("{what}{facts} and has not come back in {}.", missed(absence, as_of))
+}
+
+/// Of a program, none of whose instances is left.
+fn all_gone(absence: &NotBack, at: &str, as_of: Second) -> String {
+    let how = match absence.cause.as_str() {
+        "out_of_memory" => "out of memory",
+        _ => "by a crash",
+    };
+    let number = absence.instances;
+    let gone = missed(absence, as_of);
+    format!(
+        "is gone: all {number} instances died, the last {at} {how}, and none has come back in {gone}."
+    )
+}
+
+/// `60 s (usual: 14 s)`.
+fn missed(absence: &NotBack, as_of: Second) -> String {
     let gone_s = as_of.next().start().micros_since(absence.last_seen) / 1_000_000;
     let usual = absence
         .usual_return_s
         .map_or(String::new(), |usual| format!(" (usual: {})", duration(usual)));
-    format!("{what}{facts} and has not come back in {}{usual}.", duration(gone_s as f64))
+    format!("{}{usual}", duration(gone_s as f64))
 }
 
 /// What to do next, if the finding is about lives.
@@ -270,6 +291,7 @@ mod tests {
             usual_return_s: Some(14.0),
             started_at: Some(Second(NOW - 59 - 31 * 86_400)),
             forecast: None,
+            instances: 1,
         };
         let web = (Dimension::ServiceInstanceId, "web-1");
         let finding = finding(Kind::NotBack, web, Detail::NotBack(absence));

@@ -10,11 +10,14 @@ use super::Place;
 use super::fit::Line;
 use super::ledger::{DEPLOY_S, Ledger, Life, Service};
 use super::rise::{Rise, Shape};
-use super::within::WithinSettings;
+use super::within::{WithinSettings, is_slower};
 
 /// The share of the room that growth must have used for a page: what went on so far goes on for a
 /// third of that again with a chance of three in four (Gott 1993).
 const PAGE_SHARE: f64 = 0.75;
+
+/// The same for growth that the life before has shown: a chance of one in two.
+const EVEN_SHARE: f64 = 0.5;
 
 /// The same for a ticket: a chance of one in four.
 const TICKET_SHARE: f64 = 0.25;
@@ -24,6 +27,12 @@ const ASKED_SHARE: f64 = 0.1;
 
 /// A share of the limit from which on the level itself is evidence enough.
 const NEARLY_FULL: f64 = 0.9;
+
+/// A climb of a program that nobody knows is slowing if its speed is so much of what it was.
+const SLOWER: f64 = 0.8;
+
+/// An instance is calm beside another if it moved by so much of what that climbed.
+const CALM: f64 = 0.25;
 
 /// A level is new if it lies so much of the limit above every level that was safe.
 const NEW: f64 = 0.02;
@@ -51,6 +60,8 @@ pub(crate) struct Case<'a> {
     pub place: &'a Place<'a>,
     pub service: &'a Service,
     pub life: &'a Life,
+    ledger: &'a Ledger,
+    instance: u32,
     /// When this life's climb to its level began.
     onset: Time,
     /// What was gained since.
@@ -70,7 +81,7 @@ impl<'a> Case<'a> {
         let (service, life) = (&ledger.services[own.service as usize], own.life.as_ref()?);
         let (onset, climbed) = life.climb();
         let is_load = is_load(service, life);
-        Some(Case { settings, place, service, life, onset, climbed, is_load })
+        Some(Case { settings, place, service, life, ledger, instance, onset, climbed, is_load })
     }
 
     /// How long the program was known before the climb, in seconds.
@@ -110,7 +121,9 @@ impl<'a> Case<'a> {
         if self.is_page(rise, is_page) {
             return Some(Severity::Page);
         }
-        self.is_ticket(rise, told.is_some()).then_some(Severity::Ticket)
+        let is_told = told.is_some();
+        let is_ticket = self.is_ticket(rise, is_told) || self.is_beside_calm(rise, is_told);
+        is_ticket.then_some(Severity::Ticket)
     }
 
     /// Whether somebody who asks now is told of a rise that has no history.
@@ -131,7 +144,37 @@ impl<'a> Case<'a> {
         }
         self.share(rise) >= PAGE_SHARE
             && self.is_new(rise)
-            && (self.is_known() || self.life.level >= NEARLY_FULL * rise.limit)
+            && (self.is_known()
+                || (self.life.level >= NEARLY_FULL * rise.limit && !self.is_slowing(rise)))
+    }
+
+    /// Whether a climb is slower now than it was: a leak is not, a first day and a first cache are.
+    fn is_slowing(&self, rise: &Rise) -> bool {
+        let newest = [4.0, 16.0];
+        rise.slope * self.climb_s() < SLOWER * self.climbed
+            || newest.iter().any(|part| is_slower(rise, self.life, *part, SLOWER))
+    }
+
+    /// Whether the limit is near, the odds are even, and another instance that lived through the
+    /// climb shows that the program does not climb by itself: that needs no history.
+    fn is_beside_calm(&self, rise: &Rise, is_told: bool) -> bool {
+        let share = if is_told { STILL * EVEN_SHARE } else { EVEN_SHARE };
+        self.is_within(rise, self.settings.horizon, is_told)
+            && self.share(rise) >= share
+            && (is_told || self.is_new(rise))
+            && self.siblings().any(|life| {
+                let tolerance = tenth(self.climb_s());
+                life.started <= self.onset.plus(tolerance)
+                    && life.last.plus(tolerance) >= self.life.last
+                    && life.high - life.base <= CALM * self.climbed
+            })
+    }
+
+    fn siblings(&self) -> impl Iterator<Item = &Life> {
+        let own = &self.ledger.instances[self.instance as usize];
+        let others = (0_u32..).zip(&self.ledger.instances);
+        let siblings = others.filter(|(at, it)| *at != self.instance && it.service == own.service);
+        siblings.filter_map(|(_, it)| it.life.as_ref())
     }
 
     /// Growth that no day, no week and no load explains.
@@ -146,6 +189,12 @@ impl<'a> Case<'a> {
         let is_lasting = (span_s >= STEADY_S && rise.is_steady)
             || self.known_s() >= WEEK_KNOWN_S.max(self.climb_s());
         self.share(rise) >= TICKET_SHARE && self.is_new(rise) && is_lasting && !self.is_load
+    }
+
+    /// Whether a rise that is known from the life before is one again: the odds are even without
+    /// that knowledge.
+    pub fn is_again(&self, rise: &Rise) -> bool {
+        self.is_within(rise, self.settings.horizon, true) && self.share(rise) >= EVEN_SHARE
     }
 
     fn is_within(&self, rise: &Rise, horizon: u32, is_told: bool) -> bool {
@@ -193,6 +242,11 @@ fn is_load(service: &Service, life: &Life) -> bool {
     let (Some(line), Some(begin)) = (line, begin.first()) else { return false };
     let gained = line.slope * line.span_s;
     line.evidence() >= super::across::EVIDENCE && line.last - begin.low < 0.5 * gained
+}
+
+/// A tenth of `seconds`.
+fn tenth(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds / 10.0).unwrap_or_default()
 }
 
 pub(crate) fn us(duration: Duration) -> i64 {

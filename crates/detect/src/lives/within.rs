@@ -9,6 +9,7 @@ use plimsoll_model::{Detail, Finding, Interval, Kind, Reason, Release, Severity,
 use serde::{Deserialize, Serialize};
 
 use super::floors::{FLOORS_MAX, Point, SCALES, width_s};
+use super::known::Known;
 use super::ledger::{Ledger, Life};
 use super::rise::{Rise, Shape, Window};
 use super::urgency::{Case, best, us};
@@ -16,6 +17,8 @@ use super::{Place, name_of, owner_of};
 
 /// The scale after the last: the curve of the whole life.
 const WHOLE_LIFE: u8 = SCALES as u8;
+
+const DAY_S: f64 = 86_400.0;
 
 /// What the user sets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,16 +57,40 @@ pub(crate) struct Within {
     rises: BTreeMap<(u32, u8), (Rise, Shape)>,
     /// Instances that it speaks of.
     told: BTreeMap<u32, Told>,
+    /// What was said last of each program of which it speaks.
+    said: BTreeMap<u32, Finding>,
+    /// Programs whose next life is expected to grow.
+    known: BTreeMap<u32, Known>,
     /// Programs of an instance that it does not speak of any more, and why.
     ended: Vec<(u32, Reason)>,
 }
 
 impl Within {
-    /// The life of `instance`, which is one of `service`, began or ended: no window crosses that.
-    pub fn forget(&mut self, instance: u32, service: u32) {
+    /// The life of `instance`, which is one of `service`, began, or ended at `ended`: no window
+    /// crosses that. A restart cures no leak: the next life is expected to grow.
+    pub fn forget(&mut self, instance: u32, service: u32, ended: Time) {
         self.rises.retain(|(of, _), _| *of != instance);
-        if self.told.remove(&instance).is_some() {
-            self.ended.push((service, Reason::LifeEnded));
+        let Some(Told { severity, rise, .. }) = self.told.remove(&instance) else { return };
+        match self.said.get(&service).cloned() {
+            Some(said) => {
+                // When the next life fills up is not known yet.
+                let finding = Finding { exhaustion: None, ..said };
+                self.known.insert(service, Known { finding, severity, rise, ended });
+            }
+            None => self.ended.push((service, Reason::LifeEnded)),
+        }
+    }
+
+    /// Programs whose next life does not grow, or does not come.
+    pub fn settle(&mut self, place: &Place<'_>, ledger: &Ledger, now: Time) {
+        let over = |(service, known): (&u32, &Known)| {
+            let why = known.end(place, ledger, *service, now)?;
+            self.speaks_of(ledger, *service).is_none().then_some((*service, why))
+        };
+        let over: Vec<(u32, Reason)> = self.known.iter().filter_map(over).collect();
+        for (service, why) in over {
+            self.known.remove(&service);
+            self.ended.push((service, why));
         }
     }
 
@@ -116,18 +143,23 @@ impl Within {
 
     fn judge(&mut self, case: &Case<'_>, instance: u32, service: u32) {
         let life = case.life;
+        let known = self.known.get(&service).filter(|known| known.is_before(life));
         let told = self.told.get(&instance).map(|told| told.severity);
+        let told = told.max(known.map(|known| known.severity));
+        let is_known = |rise: &Rise| known.is_some_and(|known| known.is_like(rise));
+        let urgency = |rise: &Rise| match is_known(rise) && case.is_again(rise) {
+            true => told,
+            false => case.urgency(rise, told),
+        };
         let going_on =
             |rise: &Rise, shape| shape == Shape::Straight && rise.goes_on(life.level, life.last);
         // Only the rise that is known best may page: a short one may be part of something else.
         let paging = best(self.of(instance), going_on)
-            .filter(|rise| case.urgency(rise, told) == Some(Severity::Page))
+            .filter(|rise| urgency(rise) == Some(Severity::Page))
             .filter(|rise| !has_stopped(rise, life));
         let found = paging.map(|rise| (rise, Severity::Page)).or_else(|| {
             let is_ticket = |rise: &Rise, shape| {
-                going_on(rise, shape)
-                    && case.urgency(rise, told).is_some()
-                    && !has_stopped(rise, life)
+                going_on(rise, shape) && urgency(rise).is_some() && !has_stopped(rise, life)
             };
             best(self.of(instance), is_ticket).map(|rise| (rise, Severity::Ticket))
         });
@@ -137,13 +169,13 @@ impl Within {
             let told = Told { severity, rise: rise.clone(), at: life.last, release };
             self.told.insert(instance, told);
         } else if let Some(told) = self.told.get(&instance) {
-            // What fell is over soon; what only rises less for a while may go on.
-            let has_left = !told.rise.goes_on(life.level, life.last);
-            let lasting_us = if has_left { 0 } else { (told.rise.span_s() * 1e6) as i64 / 4 };
-            let patience_us = us(case.place.response_time).max(lasting_us);
+            let patience_us = us(case.place.response_time).max(patience_us(&told.rise, life));
             if life.last.micros_since(told.at) > patience_us {
                 self.told.remove(&instance);
-                self.ended.push((service, Reason::GrowthEnded));
+                // What is known from the life before is over when `settle` says so.
+                if !self.known.contains_key(&service) {
+                    self.ended.push((service, Reason::GrowthEnded));
+                }
             }
         }
     }
@@ -185,9 +217,9 @@ impl Within {
     }
 
     /// What is to be said of each program: the instance whose limit comes first, of those that are
-    /// spoken of most loudly.
+    /// spoken of most loudly; or what was said before its life ended.
     pub fn findings(
-        &self,
+        &mut self,
         settings: &WithinSettings,
         place: &Place<'_>,
         ledger: &Ledger,
@@ -214,7 +246,10 @@ impl Within {
                 owner_level: Some(life.level as u64),
                 owner_level_before: Some((rise.level - rise.gained).max(0.0) as u64),
                 growth_per_minute: Some(rise.slope * 60.0),
-                exhaustion: Some(ahead(rise.interval, life.last)),
+                // While growth pauses nobody knows.
+                exhaustion: rise
+                    .goes_on(life.level, life.last)
+                    .then(|| ahead(rise.interval, life.last)),
                 release: release.clone(),
                 refused: 0,
                 doubts: Vec::new(),
@@ -226,6 +261,10 @@ impl Within {
                 })),
             };
             findings.insert(service, finding);
+        }
+        self.said.clone_from(&findings);
+        for (service, known) in &self.known {
+            findings.entry(*service).or_insert_with(|| known.finding.clone());
         }
         findings
     }
@@ -249,6 +288,21 @@ impl Within {
     }
 }
 
+/// How long growth may pause, in microseconds. What fell at once, or has lost all that it gained,
+/// is over; what rises less for a while may go on; what falls by and by may do so every night.
+fn patience_us(rise: &Rise, life: &Life) -> i64 {
+    let span_s = rise.span_s();
+    let has_left = !rise.goes_on(life.level, life.last);
+    let is_lost = life.level <= rise.level - rise.gained;
+    let has_fallen = life.unfallen_since(rise.gained / 4.0) > rise.at;
+    if is_lost || (has_left && has_fallen) {
+        return 0;
+    }
+    let pause_s = if has_left { 0.0 } else { span_s / 4.0 };
+    let night_s = if span_s >= DAY_S / 4.0 { DAY_S } else { 0.0 };
+    (pause_s.max(night_s) * 1e6) as i64
+}
+
 fn window(life: &Life, scale: u8) -> Window {
     let (width_s, points) = match scale {
         WHOLE_LIFE => (life.curve.width_s(), life.curve.points(super::across::WARM_UP)),
@@ -258,13 +312,18 @@ fn window(life: &Life, scale: u8) -> Window {
 }
 
 /// Whether the window that is a quarter as long does not rise any more.
-fn has_stopped(rise: &Rise, life: &Life) -> bool {
-    let quarter_s = rise.span_s() / 4.0;
+pub(crate) fn has_stopped(rise: &Rise, life: &Life) -> bool {
+    is_slower(rise, life, 4.0, 0.5)
+}
+
+/// Whether the window that is a `part`th as long rises less than `share` times as fast.
+pub(crate) fn is_slower(rise: &Rise, life: &Life, part: f64, share: f64) -> bool {
+    let part_s = rise.span_s() / part;
     let scale = (0..WHOLE_LIFE).rfind(|scale| {
         let span_s = width_s((*scale).into()) * (FLOORS_MAX as i64 - 1);
-        span_s as f64 <= 1.5 * quarter_s
+        span_s as f64 <= 1.5 * part_s
     });
-    scale.is_some_and(|scale| rise.has_stopped_in(&window(life, scale).points))
+    scale.is_some_and(|scale| rise.is_slower_in(&window(life, scale).points, share))
 }
 
 /// Nothing runs out in the past.

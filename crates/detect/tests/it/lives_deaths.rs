@@ -32,6 +32,14 @@ fn a_death_by_memory_is_told_within_a_minute() {
 }
 
 #[test]
+fn a_death_is_told_by_the_clock_and_not_by_the_next_sample() {
+    // Samples come every five minutes, and the world is judged every ten seconds.
+    let heard = death(Some(EndCause::Crash), |world| world.programs[0].every_s = 300);
+    let at = heard.opened(Kind::NotBack, "web-2").unwrap();
+    assert!((60..=71).contains(&(at - DIED)), "{:?}", heard.openings());
+}
+
+#[test]
 fn an_instance_that_falls_silent_is_told_after_three_samples() {
     let heard = death(None, |_| {});
     let at = heard.opened(Kind::NotBack, "web-2").unwrap();

@@ -30,6 +30,8 @@ pub type Shape = Box<dyn Fn(f64, i64) -> f64>;
 pub struct Program {
     pub name: &'static str,
     pub instances: usize,
+    /// The number of the first instance, from zero.
+    pub first: usize,
     pub base_mib: f64,
     pub shape: Shape,
     pub noise_mib: f64,
@@ -57,6 +59,7 @@ impl Program {
         Program {
             name,
             instances: 2,
+            first: 0,
             base_mib: 400.0,
             shape: Box::new(shape),
             noise_mib: 4.0,
@@ -160,7 +163,7 @@ impl World {
         rows: &mut BTreeMap<i64, Vec<(String, &'static str, String, What)>>,
         heard: &mut Heard,
     ) {
-        let name = format!("{}-{}", program.name, instance + 1);
+        let name = format!("{}-{}", program.name, program.first + instance + 1);
         let offset = self.rng.random_range(0..program.every_s);
         let newcomer = instance.checked_sub(program.instances);
         let mut begins = match newcomer {

@@ -17,6 +17,7 @@ mod held_open_family;
 mod held_open_world;
 mod ledger;
 mod lives;
+mod lives_again;
 mod lives_deaths;
 mod lives_intervals;
 mod lives_lookalikes;
