@@ -268,6 +268,8 @@ impl Book {
 impl Incident {
     /// The witness sees it again, or still.
     fn hear(&mut self, witness: Witness, finding: Finding) {
+        let (victims, waited_s) = cost(&finding);
+        self.cost = (self.cost.0.max(victims), self.cost.1.max(waited_s));
         match self.testimonies.iter_mut().find(|known| known.witness == witness) {
             Some(known) => *known = Testimony { witness, finding, ended: None },
             None => self.testimonies.push(Testimony { witness, finding, ended: None }),
@@ -302,8 +304,6 @@ impl Incident {
             return Some(self.tell(Change::Resolved, self.end_reason(), second));
         };
         self.quiet_since = None;
-        let (victims, waited_s) = cost(&finding);
-        self.cost = (self.cost.0.max(victims), self.cost.1.max(waited_s));
         if self.last.as_of == second {
             return None;
         }

@@ -265,6 +265,9 @@ fn culprits(
     })
 }
 
+/// For so many times that waits were counted anew a detector still knows what they had cost.
+pub const DEAREST_KEPT_MAX: usize = 4;
+
 /// A time in which one detector sees it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Spell {
@@ -276,8 +279,9 @@ pub struct Spell {
     /// What this tick's finding is made of.
     #[serde(skip)]
     account: Option<Account>,
-    /// What the newest finding was made of, also when it is over: the end says what it cost.
-    newest: Option<Account>,
+    /// What findings were made of when they had cost most, also when they are over: the end says
+    /// what it cost. The oldest first, one of each time until the waits were counted anew.
+    dearest: Vec<Account>,
 }
 
 impl Spell {
@@ -301,9 +305,19 @@ impl Spell {
         self.account.as_ref()
     }
 
-    /// What the newest finding was made of, however long ago.
-    pub fn newest(&self) -> Option<&Account> {
-        self.newest.as_ref()
+    /// What findings were made of when they had cost most, the newest first.
+    pub fn dearest(&self) -> impl Iterator<Item = &Account> {
+        self.dearest.iter().rev()
+    }
+
+    fn keep(&mut self, account: &Account) {
+        // Waits only add up until it is calm again.
+        let waited_s = account.detail.victims_waited_s;
+        self.dearest.pop_if(|last| last.detail.victims_waited_s <= waited_s);
+        if self.dearest.len() == DEAREST_KEPT_MAX {
+            self.dearest.remove(0);
+        }
+        self.dearest.push(account.clone());
     }
 
     /// Whether the calls of a holder are not its usual ones.
@@ -329,7 +343,7 @@ impl Spell {
             None if self.since.is_none() => return Verdict::Quiet,
             None if now.since(self.seen) >= OVER_S => {
                 let over = std::mem::take(self);
-                self.newest = over.newest;
+                self.dearest = over.dearest;
                 return if over.told {
                     Verdict::Ended(Reason::HoldTimesUsual)
                 } else {
@@ -348,7 +362,7 @@ impl Spell {
                 let severity = severity.unwrap_or(Severity::Ticket).min(settings.severity);
                 let account = Account::new(now, view, calls, found);
                 let finding = finding(since, view, found, &account, severity);
-                self.newest = Some(account.clone());
+                self.keep(&account);
                 self.account = Some(account);
                 self.told = true;
                 Verdict::Found(finding)

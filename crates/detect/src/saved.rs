@@ -4,7 +4,7 @@ use crate::Error;
 use crate::judge::State;
 
 /// The version of the bytes. Every change of a stored type raises it.
-const VERSION: u8 = 6;
+const VERSION: u8 = 7;
 
 /// The state as bytes. Equal states give equal bytes.
 pub(crate) fn write(state: &State) -> Vec<u8> {

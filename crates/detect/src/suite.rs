@@ -128,7 +128,7 @@ impl Suite {
             return Vec::new();
         }
         let spells = [self.missing_completions.spell(), self.hold_time_shift.spell()];
-        let mut accounts = spells.into_iter().filter_map(|spell| spell.newest());
+        let mut accounts = spells.into_iter().flat_map(|spell| spell.dearest());
         let cost = (detail.victims, detail.victims_waited_s);
         let is_it =
             |account: &&Account| (account.detail.victims, account.detail.victims_waited_s) == cost;
